@@ -1,0 +1,255 @@
+"""Every exception this library raises.
+
+    HubSpotError
+    ├── ConfigurationError        a wrong argument or setting; nothing was sent (also a ValueError)
+    ├── InvalidRecord             a record that can not be sent as it is; nothing was sent (also a ValueError)
+    ├── TransportFailed           no HTTP answer: DNS, connect, TLS, reset, timeout (`sent` tells if bytes left)
+    │   └── DeadlineExceeded      the call's own time budget ran out
+    ├── RequestRejected           HubSpot answered 4xx and did nothing
+    │   ├── Unauthorized          401: token missing, wrong or expired
+    │   ├── Forbidden             403: a scope is missing
+    │   ├── NotFound              404: record, route or object type unknown
+    │   ├── Conflict              409: a unique value is taken
+    │   └── RateLimited           429
+    │       └── DailyLimitExceeded  429, and waiting is no use before the reset
+    ├── HubSpotUnavailable        423, 477, 5xx: HubSpot could not do it now
+    ├── UnexpectedResponse        an answer that can not be read, or a redirect
+    └── AmbiguousWriteError       a write left, no trustworthy answer came; it was not repeated
+
+This module knows which failures exist and what each carries. It must not know an HTTP library, how bodies are
+parsed, or the models. No message holds a token, a request body or more than a line of a response body.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Self
+
+import msgspec
+
+__all__ = [
+    "AmbiguousWriteError",
+    "ConfigurationError",
+    "Conflict",
+    "DailyLimitExceeded",
+    "DeadlineExceeded",
+    "ErrorDetail",
+    "Forbidden",
+    "HubSpotError",
+    "HubSpotUnavailable",
+    "InvalidRecord",
+    "NotFound",
+    "RateLimited",
+    "RequestRejected",
+    "TransportFailed",
+    "Unauthorized",
+    "UnexpectedResponse",
+]
+
+_LONGEST_MESSAGE = 500
+
+
+class ErrorDetail(msgspec.Struct, frozen=True, kw_only=True):
+    """One entry of the `errors` member of a HubSpot error body; HubSpot leaves out what it likes.
+
+    `code` is for example `PROPERTY_DOESNT_EXIST`; `context` maps a word to a list of strings, for example
+    `{"propertyName": ["nope"]}`.
+    """
+
+    message: str = ""
+    code: str | None = None
+    property_name: str | None = None
+    context: Mapping[str, tuple[str, ...]] = {}
+
+
+def printable(text: str) -> str:
+    """`text` on one line, without control or direction signs, at most 500 characters.
+
+    Words from a server reach terminals and logs through our messages; they must not forge lines there.
+    """
+    if not text.isprintable():
+        text = "".join(character if character.isprintable() else "�" for character in text)
+    return text if len(text) <= _LONGEST_MESSAGE else text[: _LONGEST_MESSAGE - 1] + "…"
+
+
+class HubSpotError(Exception):
+    """The root of all errors of this library.
+
+    Attributes: `method` and `path` of the request (no query, no host), `status` of the answer, `attempt`
+    (1 = first). Each is None where it does not apply.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        method: str | None = None,
+        path: str | None = None,
+        status: int | None = None,
+        attempt: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.method = method
+        self.path = path
+        self.status = status
+        self.attempt = attempt
+
+    def __str__(self) -> str:
+        where = f" [{self.method} {self.path}" if self.method else ""
+        if where and self.status is not None:
+            where += f" → {self.status}"
+        if where and self.attempt is not None and self.attempt > 1:
+            where += f", attempt {self.attempt}"
+        return printable(self.message) + (where + "]" if where else "")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Keyword-only arguments defeat the default pickling, and errors travel between worker processes.
+        return (_rebuilt, (type(self), self.message, self.__dict__.copy()))
+
+    def at(self, *, method: str, path: str, attempt: int) -> Self:
+        """Fill in where it happened, once; returns the error itself so that it can be raised in one line."""
+        if self.method is None:
+            self.method, self.path, self.attempt = method, path, attempt
+        return self
+
+
+def _rebuilt(kind: type[HubSpotError], message: str, state: dict[str, Any]) -> HubSpotError:
+    error = kind.__new__(kind)
+    Exception.__init__(error, message)
+    error.__dict__.update(state)
+    return error
+
+
+class ConfigurationError(HubSpotError, ValueError):
+    """An argument or setting is wrong. Nothing was sent; the message says what to write instead."""
+
+
+class InvalidRecord(HubSpotError, ValueError):
+    """A record can not be sent as it is: no mapping, no id, a value JSON has no form for, too large.
+
+    Nothing of this record was sent; the other records of a bulk run go on.
+    """
+
+
+class TransportFailed(HubSpotError):
+    """No HTTP answer came: DNS, connect, TLS, reset, timeout.
+
+    `sent` is False only when no byte of the request can have left, so that sending again is safe; True means
+    HubSpot may have done what was asked. `fatal` is True where trying again can not help (a certificate that
+    is not trusted).
+    """
+
+    def __init__(self, message: str, *, sent: bool, fatal: bool = False, timeout: bool = False, **where: Any) -> None:
+        super().__init__(message, **where)
+        self.sent = sent
+        self.fatal = fatal
+        self.timeout = timeout
+
+
+class DeadlineExceeded(TransportFailed):
+    """The time budget of the whole call (waiting for quota, retries and transfer) ran out."""
+
+
+class RequestRejected(HubSpotError):
+    """HubSpot answered 4xx: the request was understood or not, and was not carried out.
+
+    Attributes: `category` (`VALIDATION_ERROR`, …), `sub_category`, `correlation_id` (give it to HubSpot's support),
+    `details` (a tuple of `ErrorDetail`), `context` (HubSpot's own map of strings to lists of strings).
+    HubSpot: https://developers.hubspot.com/docs/api-reference/error-handling
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        category: str | None = None,
+        sub_category: str | None = None,
+        correlation_id: str | None = None,
+        details: tuple[ErrorDetail, ...] = (),
+        context: Mapping[str, tuple[str, ...]] | None = None,
+        **where: Any,
+    ) -> None:
+        super().__init__(message, **where)
+        self.category = category
+        self.sub_category = sub_category
+        self.correlation_id = correlation_id
+        self.details = details
+        self.context: Mapping[str, tuple[str, ...]] = context or {}
+
+    @property
+    def property_names(self) -> tuple[str, ...]:
+        """The properties HubSpot named as wrong, in its order, each once."""
+        return tuple(dict.fromkeys(detail.property_name for detail in self.details if detail.property_name))
+
+
+class Unauthorized(RequestRejected):
+    """401: the token is missing, wrong or expired. A new token is needed before anything else works."""
+
+
+class Forbidden(RequestRejected):
+    """403: the token lacks a scope; `scopes` names those that HubSpot asked for."""
+
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        """Scopes that would allow the call, as HubSpot named them."""
+        return tuple(dict.fromkeys(s for d in self.details for s in d.context.get("requiredGranularScopes", ())))
+
+
+class NotFound(RequestRejected):
+    """404: no such record, route or object type."""
+
+
+class Conflict(RequestRejected):
+    """409: a value that must be unique exists already, mostly; the message names the record."""
+
+
+class RateLimited(RequestRejected):
+    """429: refused by a limit. `policy` is HubSpot's name of it, `retry_after_s` its wish, both often None."""
+
+    def __init__(
+        self, message: str, *, policy: str | None = None, retry_after_s: float | None = None, **rest: Any
+    ) -> None:
+        super().__init__(message, **rest)
+        self.policy = policy
+        self.retry_after_s = retry_after_s
+
+
+class DailyLimitExceeded(RateLimited):
+    """The account's calls of the day are spent; `resets_at` is the end of the wait where it is known."""
+
+    def __init__(self, message: str, *, resets_at: datetime | None = None, **rest: Any) -> None:
+        super().__init__(message, **rest)
+        self.resets_at = resets_at
+
+
+class HubSpotUnavailable(HubSpotError):
+    """423, 477 or 5xx: HubSpot could not do it now. Whether a write happened all the same is unknown,
+    except for 477 (the account is being moved; nothing was done)."""
+
+    def __init__(
+        self, message: str, *, retry_after_s: float | None = None, correlation_id: str | None = None, **where: Any
+    ) -> None:
+        super().__init__(message, **where)
+        self.retry_after_s = retry_after_s
+        self.correlation_id = correlation_id
+
+
+class UnexpectedResponse(HubSpotError):
+    """An answer that is not what the API documents: a redirect, HTML, a cut or foreign body.
+
+    After a 2xx the write has probably happened; what it did can not be read.
+    """
+
+
+class AmbiguousWriteError(HubSpotError):
+    """A write left, and no trustworthy answer came. It may have happened; it was not sent again.
+
+    `why` is `timeout`, `reset`, `5xx`, `locked` or `unreadable`; `__cause__` is what was seen. Look the record up
+    before you repeat the call.
+    """
+
+    def __init__(self, message: str, *, why: str, **where: Any) -> None:
+        super().__init__(message, **where)
+        self.why = why
