@@ -1,0 +1,61 @@
+"""Spreads the bulk lane's calls over the window with aiolimiter's token bucket.
+
+Slots that are all used at once all come free at once, one window later, for ever; a call that arrives in between waits
+for the whole window. Spread evenly, a slot comes free every few hundredths of a second. This is all that pacing is
+for: that the limit holds is the ledger's doing.
+
+This module knows rates. It must not know slots, lanes or HubSpot.
+"""
+
+from __future__ import annotations
+
+from aiolimiter import AsyncLimiter
+
+__all__ = ["Pacer"]
+
+
+class Pacer:
+    """A token bucket whose rate can change, for one caller at a time.
+
+    aiolimiter keeps no order among those that wait in it and does more work the more they are. The gate lets one call
+    at a time in here, and keeps the rest in its lane: that is the lock this bucket needs.
+    """
+
+    __slots__ = ("_bucket", "_burst", "_rate_per_s")
+
+    def __init__(self, rate_per_s: float, burst: int) -> None:
+        self._burst = burst
+        self._rate_per_s = rate_per_s
+        self._bucket = AsyncLimiter(burst, burst / rate_per_s)
+
+    @property
+    def burst(self) -> int:
+        """Calls that may pass at once after a rest."""
+        return self._burst
+
+    @property
+    def rate_per_s(self) -> float:
+        """Calls per second in the long run. Set it to pace at another rate from the next call on."""
+        return self._rate_per_s
+
+    @rate_per_s.setter
+    def rate_per_s(self, rate_per_s: float) -> None:
+        self._rate_per_s = rate_per_s
+
+    def ready(self) -> bool:
+        """True when a call would pass at once."""
+        return self._bucket.has_capacity()
+
+    async def wait(self) -> None:
+        """Take one token, waiting for it if need be. Returns without a switch of tasks when one is there."""
+        period_s = self._burst / self._rate_per_s
+        if self._bucket.time_period != period_s:
+            await self._renew(period_s)
+        await self._bucket.acquire()
+
+    async def _renew(self, period_s: float) -> None:
+        # An AsyncLimiter can not change its rate. The new one starts with as many tokens taken as the old one had, or
+        # a limit that goes to and fro would let a burst pass each time. The acquire never waits: the bucket is new.
+        old, self._bucket = self._bucket, AsyncLimiter(self._burst, period_s)
+        free = next((n for n in range(self._burst, 0, -1) if old.has_capacity(n)), 0)
+        await self._bucket.acquire(self._burst - free)

@@ -1,0 +1,450 @@
+"""Two waiting lines in front of one ledger: who goes next, and when to look again.
+
+Every decision is a plain function that runs between two awaits, so no lock is needed and no cancellation can split one.
+Slots are handed over directly: the call at the head of a line gets the slot before anybody who comes later can see it.
+
+This module knows the event loop's clock and futures. It must not know what travels, or HubSpot's numbers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import OrderedDict
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from ..errors import ConfigurationError, DailyLimitExceeded
+from .governor import DailyBudget, ForeignUse, Shutter, StampJitter, read_headers
+from .ledger import SlotLedger
+from .pacing import Pacer
+from .protocol import Lane
+from .published import DAILY, SECONDLY, TEN_SECONDLY
+
+__all__ = ["Settings", "Turn", "Turnstile"]
+
+# A request that left and was never answered is stamped within this time after we gave it up, or never.
+_LATE_STAMP_S = 1.0
+# Max counts calls per ten seconds where no interval header says otherwise.
+_PUBLISHED_WINDOW_S = 10.0
+_WINDOW_POLICIES = frozenset({TEN_SECONDLY, SECONDLY})
+
+
+class Turn:
+    """One call's passage: waiting, holding a slot, under way, done.
+
+    Attributes:
+        lane: The line it stands in.
+        at_head: It was refused once and goes before those that never had a turn.
+        granted: Set when its slot comes (True), or when waiting has no use any more (False).
+        began_at: When it last got its slot.
+        sent_at: When the request left; None before.
+        answered_at: When its answer arrived; None before.
+        was_refused: The answer was a 429.
+        daily_probe: It goes to see if the day's calls are really spent.
+    """
+
+    __slots__ = ("answered_at", "at_head", "began_at", "daily_probe", "granted", "lane", "sent_at", "was_refused")
+
+    def __init__(self, lane: Lane, at_head: bool) -> None:
+        self.lane = lane
+        self.at_head = at_head
+        self.granted: asyncio.Future[bool] | None = None
+        self.began_at = -math.inf
+        self.sent_at: float | None = None
+        self.answered_at: float | None = None
+        self.was_refused = False
+        self.daily_probe = False
+
+
+class WaitingLine:
+    """First come, first served, with the refused ones (in their own order) in front. Leaving costs the same anywhere."""
+
+    __slots__ = ("_again", "_fresh")
+
+    def __init__(self) -> None:
+        self._again: OrderedDict[Turn, None] = OrderedDict()
+        self._fresh: OrderedDict[Turn, None] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._again) + len(self._fresh)
+
+    def join(self, turn: Turn) -> None:
+        """Stand at the end, or at the end of the refused ones."""
+        (self._again if turn.at_head else self._fresh)[turn] = None
+
+    def rejoin(self, turn: Turn) -> None:
+        """Stand before all others: its slot was taken back before it could be used."""
+        self._again[turn] = None
+        self._again.move_to_end(turn, last=False)
+
+    def pop(self) -> Turn:
+        """The one whose turn it is."""
+        return (self._again or self._fresh).popitem(last=False)[0]
+
+    def leave(self, turn: Turn) -> None:
+        """Give up waiting."""
+        self._again.pop(turn, None)
+        self._fresh.pop(turn, None)
+
+
+class Settings:
+    """The gate's arguments, checked."""
+
+    __slots__ = ("assumed", "bulk_burst", "bulk_rate", "bulk_share", "name", "probe_first", "reserve")
+
+    def __init__(
+        self,
+        *,
+        assumed: bool,
+        probe_first: bool,
+        bulk_rate: float,
+        bulk_burst: int,
+        bulk_share: float,
+        reserve: int,
+        name: str,
+    ) -> None:
+        self.assumed = assumed
+        self.probe_first = probe_first
+        self.bulk_rate = bulk_rate
+        self.bulk_burst = bulk_burst
+        self.bulk_share = bulk_share
+        self.reserve = reserve
+        self.name = name
+
+
+class Turnstile:
+    """Grants slots, hears what became of them, and wakes those that wait. See `QuotaGate` for what it promises."""
+
+    def __init__(
+        self, settings: Settings, *, limit: int, window_s: float, learn_stamp: bool, daily_reserve: float
+    ) -> None:
+        self.settings = settings
+        self.limit = limit
+        self.published: int | None = None
+        self.remaining: int | None = None
+        self.granted = {Lane.INTERACTIVE: 0, Lane.BULK: 0}
+        self.ledger = SlotLedger(window_s)
+        self.foreign = ForeignUse(window_s)
+        self.jitter = StampJitter(window_s) if learn_stamp else None
+        self.shutter = Shutter(longest_s=window_s, probe_first=settings.probe_first)
+        self.daily = DailyBudget(daily_reserve)
+        self.pacer = Pacer(settings.bulk_rate * limit / window_s, settings.bulk_burst)
+        self.interactive = WaitingLine()
+        self.bulk = WaitingLine()
+        # The one bulk call that holds a slot and waits for its token. No more than one: slots that wait for tokens
+        # would be missing to the interactive lane, and a pause would let their tokens pile up into a burst.
+        self._pacing: Turn | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = math.inf
+
+    # --- what a call does -------------------------------------------------------------------------------------------
+
+    async def enter(self, turn: Turn) -> None:
+        """Return when the turn has a slot and may send. Raises DailyLimitExceeded when waiting is no use."""
+        now = self._bound_now()
+        self._ask_daily(turn, now)
+        try:
+            if not self._take_at_once(turn, now):
+                await self._wait(turn)
+            while turn is self._pacing and not await self._paced(turn):
+                await self._wait(turn, rejoin=True)
+        except BaseException:
+            if turn.daily_probe:
+                self.daily.probe_unused(self.now())
+            raise
+
+    def sent(self, turn: Turn) -> None:
+        """The request leaves, perhaps for the second time."""
+        now = self.now()
+        if turn.sent_at is not None:
+            # The transport repeats it by itself: two stamps, and one slot is not enough for them.
+            self.ledger.charge(turn.lane, now + _LATE_STAMP_S)
+            self.foreign.ended(now + _LATE_STAMP_S, now)
+        turn.sent_at = now
+        self.foreign.sent()
+        if self.jitter is not None:
+            self.jitter.sent(now)
+
+    def answered(self, turn: Turn, headers: Mapping[str, str]) -> None:
+        """Response headers arrived."""
+        if turn.sent_at is None:
+            self.sent(turn)
+        now = turn.answered_at = self.now()
+        self._settle(turn, now, now)
+        self._learn(turn, headers, now)
+        self.dispatch()
+
+    def refused(self, turn: Turn, policy: str | None, retry_after_s: float | None, resets_at: datetime | None) -> None:
+        """The answer was a 429."""
+        turn.was_refused = True
+        policy = policy.lower() if policy else self.settings.name
+        now = self.now()
+        if policy == DAILY:
+            self._end_day(now, resets_at)
+        elif policy == self.settings.name or not {policy, self.settings.name} <= _WINDOW_POLICIES:
+            # Not so when another window than ours refused (a search that counts in two gates).
+            self.shutter.refuse(now, turn.began_at, retry_after_s)
+            if turn.answered_at is not None:
+                self.foreign.forget(turn.answered_at)
+            if self.jitter is not None:
+                self.jitter.forget()
+        self.dispatch()
+
+    def leave(self, turn: Turn) -> None:
+        """The call is over, whatever became of it."""
+        now = self.now()
+        if turn.answered_at is not None:
+            if not turn.was_refused:
+                self.shutter.passed(turn.began_at)
+                self.daily.passed(turn.began_at)
+        else:
+            self.shutter.came_to_nothing(turn.began_at)
+            if turn.sent_at is None:
+                self._release(turn)
+            else:
+                self._settle(turn, now + _LATE_STAMP_S, now)
+        self.dispatch()
+
+    # --- verdicts ---------------------------------------------------------------------------------------------------
+
+    def now(self) -> float:
+        """Seconds on the loop's clock."""
+        return self._loop.time() if self._loop is not None else 0.0
+
+    def limit_at(self, now: float) -> int:
+        """Slots that may be in use now. At least one: without a call of our own nothing more would be learned."""
+        limit = self.limit
+        if self.published is not None:
+            limit = min(limit, self.published - self.foreign.hold(now))
+        return limit if limit > 1 else 1
+
+    def next_lane(self, now: float, *, interactive: bool, bulk: bool) -> Lane | None:
+        """Whose turn it is, given in which lines somebody stands; None when nobody can go now."""
+        if not self.shutter.admits(now):
+            return None
+        ledger, limit = self.ledger, self.limit_at(now)
+        free = limit - ledger.in_use
+        if free <= 0:
+            return None
+        share = min(round(self.settings.bulk_share * limit), limit - 1)
+        if interactive and not (bulk and ledger.in_use_interactive >= limit - share):
+            return Lane.INTERACTIVE
+        if bulk and self._pacing is None and (free > self.settings.reserve or ledger.in_use_bulk < share):
+            return Lane.BULK
+        return None
+
+    def saturated(self, lane: Lane) -> bool:
+        """True when a call entering this lane now would have to wait."""
+        if self.interactive if lane is Lane.INTERACTIVE else self.bulk:
+            return True
+        now = self.now()
+        self.ledger.expire(now)
+        bulk = lane is Lane.BULK
+        goes = self.next_lane(now, interactive=not bulk or bool(self.interactive), bulk=bulk or bool(self.bulk))
+        return goes is not lane or (bulk and not self.pacer.ready())
+
+    def wait_estimate_s(self, lane: Lane) -> float:
+        """The least wait of a call entering this lane now."""
+        now = self.now()
+        self.ledger.expire(now)
+        ahead = len(self.interactive if lane is Lane.INTERACTIVE else self.bulk)
+        free = self.limit - self.ledger.in_use
+        wait_s = max(0.0, self.shutter.opens_at - now, self.ledger.free_in_s(ahead + 1 - free, self.limit, now))
+        if lane is Lane.BULK:
+            wait_s = max(wait_s, (ahead + 1 - self.pacer.burst) / self.pacer.rate_per_s)
+        return wait_s
+
+    # --- granting ---------------------------------------------------------------------------------------------------
+
+    def dispatch(self) -> None:
+        """Give what is free to those whose turn it is, and set the timer for the rest."""
+        if not (self.interactive or self.bulk):
+            return
+        now = self.now()
+        self.ledger.expire(now)
+        while lane := self.next_lane(now, interactive=bool(self.interactive), bulk=bool(self.bulk)):
+            turn = (self.interactive if lane is Lane.INTERACTIVE else self.bulk).pop()
+            if turn.granted is not None and not turn.granted.done():
+                self._grant(turn, now)
+                turn.granted.set_result(True)
+        self._set_timer(now)
+
+    def _take_at_once(self, turn: Turn, now: float) -> bool:
+        if self.interactive or self.bulk:
+            return False
+        self.ledger.expire(now)
+        bulk = turn.lane is Lane.BULK
+        if self.next_lane(now, interactive=not bulk, bulk=bulk) is None:
+            return False
+        self._grant(turn, now)
+        return True
+
+    def _grant(self, turn: Turn, now: float) -> None:
+        turn.began_at = now
+        self.ledger.take(turn.lane)
+        self.shutter.began(now)
+        self.granted[turn.lane] += 1
+        if turn.lane is Lane.BULK:
+            self._pacing = turn
+
+    async def _wait(self, turn: Turn, *, rejoin: bool = False) -> None:
+        assert self._loop is not None
+        line = self.interactive if turn.lane is Lane.INTERACTIVE else self.bulk
+        granted = turn.granted = self._loop.create_future()
+        line.rejoin(turn) if rejoin else line.join(turn)
+        self.dispatch()
+        try:
+            useful = await granted
+        except BaseException:
+            line.leave(turn)
+            if granted.done() and not granted.cancelled() and granted.result():
+                self._withdraw(turn)
+            raise
+        if not useful:
+            raise self._daily_error()
+
+    async def _paced(self, turn: Turn) -> bool:
+        """Wait for a token. False when the gate shut meanwhile, and the slot is gone."""
+        try:
+            await self.pacer.wait()
+        except BaseException:
+            self._withdraw(turn)
+            raise
+        now = self.now()
+        if self.shutter.overtook(turn.began_at):
+            self._withdraw(turn)
+            return False
+        turn.began_at = now
+        self._pacing = None
+        self.dispatch()
+        return True
+
+    def _withdraw(self, turn: Turn) -> None:
+        """Take back a slot that its call could not use."""
+        self.granted[turn.lane] -= 1
+        self.shutter.came_to_nothing(turn.began_at)
+        self._release(turn)
+        self.dispatch()
+
+    def _release(self, turn: Turn) -> None:
+        self.ledger.give_back(turn.lane)
+        if turn is self._pacing:
+            self._pacing = None
+
+    def _settle(self, turn: Turn, stamped_by: float, now: float) -> None:
+        assert turn.sent_at is not None
+        self.foreign.ended(stamped_by, now)
+        self.ledger.settle(turn.lane, min(stamped_by, turn.sent_at + self.stamp_bound_s(now)))
+
+    def stamp_bound_s(self, now: float) -> float:
+        """The learned bound on the jitter of stamps; infinity when there is none to trust."""
+        if self.jitter is None or self.foreign.hold(now):
+            return math.inf
+        return self.jitter.bound_s(now)
+
+    def _set_timer(self, now: float) -> None:
+        if not (self.interactive or self.bulk):
+            return
+        if self.shutter.admits(now):
+            at = min(self.ledger.next_free_at or math.inf, self.foreign.changes_at())
+        else:
+            at = self.shutter.changes_at()
+        # A timer that fires too early does no harm, so one is only ever replaced by an earlier one.
+        if at < self._timer_at:
+            assert self._loop is not None
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = self._loop.call_at(at, self._look_again)
+            self._timer_at = at
+
+    def _look_again(self) -> None:
+        self._timer, self._timer_at = None, math.inf
+        self.dispatch()
+
+    # --- learning ---------------------------------------------------------------------------------------------------
+
+    def _learn(self, turn: Turn, headers: Mapping[str, str], now: float) -> None:
+        reading = read_headers(headers)
+        if reading.daily_limit is not None or reading.daily_remaining is not None:
+            self.learn_daily(reading.daily_limit, reading.daily_remaining)
+        if not reading.limit or turn.sent_at is None or not self._is_ours(reading.window_s):
+            return
+        self._learn_limit(reading.limit, reading.window_s)
+        if reading.remaining is None:
+            return
+        self.remaining = reading.remaining
+        count = max(0, reading.limit - reading.remaining)
+        self.foreign.observe(now, turn.sent_at, count)
+        if self.jitter is not None:
+            self.jitter.observe(now, turn.sent_at, count)
+
+    def _is_ours(self, window_s: float | None) -> bool:
+        """True when the headers speak of this gate's window, or the gate has none of its own yet."""
+        return self.settings.assumed or (window_s or _PUBLISHED_WINDOW_S) == self.ledger.window_s
+
+    def _learn_limit(self, published: int, window_s: float | None) -> None:
+        if published == self.published and (window_s is None or window_s == self.ledger.window_s):
+            return
+        self.published = published
+        if self.settings.assumed:
+            self.limit = published
+        if window_s is not None:
+            self.ledger.window_s = self.foreign.window_s = self.shutter.longest_s = window_s
+            if self.jitter is not None:
+                self.jitter.window_s = window_s
+        self.pacer.rate_per_s = self.settings.bulk_rate * min(self.limit, published) / self.ledger.window_s
+
+    # --- the day ----------------------------------------------------------------------------------------------------
+
+    def learn_daily(self, limit: int | None, remaining: int | None, resets_at: datetime | None = None) -> None:
+        """Somebody told how the day's calls stand."""
+        now = self.now()
+        self.daily.observe(limit, remaining, now)
+        if resets_at is not None:
+            self.daily.learn_reset(resets_at, _seconds_until(resets_at), now)
+        self._send_home()
+
+    def _end_day(self, now: float, resets_at: datetime | None) -> None:
+        self.daily.refuse(now)
+        if resets_at is not None:
+            self.daily.learn_reset(resets_at, _seconds_until(resets_at), now)
+        self._send_home()
+
+    def _ask_daily(self, turn: Turn, now: float) -> None:
+        if self.daily.new_day(now):
+            self.shutter.demand_probe(now)
+        if self.daily.blocks(turn.lane):
+            if not self.daily.takes_probe(now):
+                raise self._daily_error()
+            turn.daily_probe = True
+
+    def _send_home(self) -> None:
+        """Tell those that wait in vain."""
+        for lane, line in ((Lane.INTERACTIVE, self.interactive), (Lane.BULK, self.bulk)):
+            while self.daily.blocks(lane) and line:
+                turn = line.pop()
+                if turn.granted is not None and not turn.granted.done():
+                    turn.granted.set_result(False)
+
+    def _daily_error(self) -> DailyLimitExceeded:
+        return DailyLimitExceeded(
+            "the calls of the day that this lane may use are spent", policy="DAILY", resets_at=self.daily.resets_at
+        )
+
+    # --- the loop ---------------------------------------------------------------------------------------------------
+
+    def _bound_now(self) -> float:
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            if self._loop is not None:
+                raise ConfigurationError(
+                    "this QuotaGate belongs to another event loop; make one gate (one client) for each loop"
+                )
+            self._loop = loop
+        return loop.time()
+
+
+def _seconds_until(moment: datetime) -> float:
+    return (moment - datetime.now(UTC)).total_seconds()
