@@ -1,0 +1,284 @@
+"""The front door: aiohttp.web around a `House`. Reads a request, asks the rooms, answers, or lets a fault strike.
+
+Knows HTTP and sockets. Must not know HubSpot's rules: those are in the rooms behind it, which never see a socket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import socket
+import struct
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from .admin import Admin
+from .calls import Answer, Call
+from .counts import RequestEntry
+from .faults import Fault
+from .house import House
+from .quota import Policy, rate_limited
+from .refusals import Refusal
+from .routes import Match, hubspot_routes
+
+__all__ = ["FrontDoor", "Latency", "make_app"]
+
+_log = logging.getLogger(__name__)
+_encode = msgspec.json.Encoder().encode
+_JSON = "application/json;charset=utf-8"
+_RESET = struct.pack("ii", 1, 0)
+_CLIENT_GONE_POLL_S = 0.2
+
+Latency = tuple[float, float]
+"""Seconds, drawn evenly between the two."""
+
+_FAULT_TEXTS: dict[int, str] = {
+    423: "The resource is locked by other writes. Wait at least 2 seconds before trying again.",
+    477: "This account is being moved to another data centre.",
+    500: "internal error",
+    502: "bad gateway",
+    503: "service unavailable",
+    504: "gateway timeout",
+}
+
+
+class _Reply(msgspec.Struct):
+    """What will go out, unless the fault says otherwise."""
+
+    status: int
+    body: bytes | None
+    headers: dict[str, str]
+    fault: Fault | None = None
+    app: str | None = None
+
+
+class FrontDoor:
+    """Every request passes here.
+
+    Args:
+        house: the rooms behind.
+        forward_latency_s: the way of a request to HubSpot; its stamp for the quota is taken afterwards.
+        service_latency_s: between the stamp and the answer; writes take effect at the stamp.
+        max_body_bytes: longer bodies are answered with 413.
+    """
+
+    def __init__(
+        self,
+        house: House,
+        *,
+        forward_latency_s: Latency = (0.0, 0.0),
+        service_latency_s: Latency = (0.0, 0.0),
+        seed: int = 0,
+    ) -> None:
+        self.house = house
+        self.closing = asyncio.Event()
+        self._router = hubspot_routes()
+        self._admin = Admin(house)
+        self._forward_latency_s = forward_latency_s
+        self._service_latency_s = service_latency_s
+        self._rng = random.Random(seed)
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Answer one request."""
+        path = request.rel_url.raw_path
+        if path.startswith("/__emulator/"):
+            return await self._admin.handle(request)
+        house = self.house
+        match = self._router.match(request.method, path)
+        number = house.counts.arrive(match.operation)
+        correlation_id = str(uuid.UUID(int=self._rng.getrandbits(128), version=4))
+        too_large = False
+        body = b""
+        try:
+            body = await request.read()
+        except web.HTTPRequestEntityTooLarge:
+            too_large = True
+        await self._wait(self._forward_latency_s)
+        at = house.clock.steady_s()
+        try:
+            reply = self._judge(request, match, number, None if too_large else body, correlation_id, at)
+        except Exception:
+            # A hole in the emulator: say so in its log, and answer as HubSpot would.
+            _log.exception("the emulator failed on %s %s", request.method, path)
+            reply = _refused(Refusal(500, _FAULT_TEXTS[500]), correlation_id, {})
+        fault = reply.fault
+        await self._wait(self._service_latency_s, 0.0 if fault is None else fault.latency_s)
+        entry = RequestEntry(
+            number,
+            at - house.counts.started_s,
+            request.method,
+            path,
+            match.operation,
+            0 if fault is not None and fault.kind in ("reset", "hang") else reply.status,
+            None if fault is None else fault.name,
+            correlation_id,
+            reply.app,
+        )
+        house.counts.leave(entry)
+        if fault is not None and fault.kind == "hang":
+            await self._hang(request)
+        if fault is not None and fault.kind in ("reset", "hang"):
+            _tear_down(request)
+        return web.Response(status=reply.status, body=reply.body, headers=reply.headers)
+
+    def _judge(
+        self, request: web.Request, match: Match, number: int, body: bytes | None, correlation_id: str, at: float
+    ) -> _Reply:
+        """Decide and carry out, all at once: nothing else happens between the stamp and the write."""
+        house = self.house
+        headers = {"X-HubSpot-Correlation-Id": correlation_id}
+        try:
+            app = house.app_of(request.headers.get("Authorization"))
+        except Refusal as refusal:
+            return _refused(refusal, correlation_id, headers)
+        wall_ms = house.clock.wall_ms()
+        policy = house.quota.judge(app, at, house.day.number(wall_ms))
+        fault: Fault | None = None
+        if policy is not None:
+            house.quota.refuse(app, at, policy)
+        else:
+            fault = house.faults.draw(match.operation, f"{request.method} {request.path}", body or b"")
+            if fault is None or fault.status != 429:
+                house.quota.accept(app, at)
+        headers.update(house.quota.headers(app, at, daily=house.behaviour.daily_headers))
+        if policy is not None:
+            reply = self._over_limit(app, at, wall_ms, policy, correlation_id, headers)
+        else:
+            reply = self._carry_out(request, match, number, body, wall_ms, correlation_id, headers, fault)
+        reply.app = app
+        return reply
+
+    def _over_limit(
+        self, app: str, at: float, wall_ms: int, policy: Policy, correlation_id: str, headers: dict[str, str]
+    ) -> _Reply:
+        if self.house.behaviour.retry_after_on_429:
+            rest_s = self.house.day.ends_in_s(wall_ms)
+            headers["Retry-After"] = str(self.house.quota.retry_after_s(app, at, policy, rest_s))
+        status, body = rate_limited(policy, correlation_id, self._request_id())
+        return _json_reply(status, body, headers)
+
+    def _carry_out(
+        self,
+        request: web.Request,
+        match: Match,
+        number: int,
+        body: bytes | None,
+        wall_ms: int,
+        correlation_id: str,
+        headers: dict[str, str],
+        fault: Fault | None,
+    ) -> _Reply:
+        reply = _json_reply(200, None, headers)
+        if fault is None or fault.carried_out:
+            try:
+                endpoint = _checked(request, match, body, self.house.behaviour.max_url_length)
+                call = Call(
+                    operation=match.operation,
+                    captures=match.captures,
+                    query=_query(request),
+                    body=body or b"",
+                    url=f"{request.scheme}://{request.host}{request.path}",
+                    number=number,
+                    now_ms=wall_ms,
+                    only_inputs=None if fault is None else fault.applied_inputs,
+                )
+                answer: Answer = endpoint(self.house.portal, call)
+                reply = _json_reply(answer.status, answer.payload, headers)
+            except Refusal as refusal:
+                reply = _refused(refusal, correlation_id, headers)
+        if fault is not None and fault.status is not None:
+            reply = self._faulty(fault, fault.status, correlation_id, headers)
+        reply.fault = fault
+        return reply
+
+    def _faulty(self, fault: Fault, status: int, correlation_id: str, headers: dict[str, str]) -> _Reply:
+        if status == 429:
+            self.house.counts.injected_429 += 1
+        if fault.retry_after is not None:
+            headers["Retry-After"] = str(fault.retry_after)
+        headers.update(fault.headers)
+        if fault.body is not None:
+            headers.setdefault("Content-Type", fault.content_type)
+            return _Reply(status, fault.body.encode(), headers)
+        if status == 429 and fault.message is None:
+            status, body = rate_limited(fault.policy, correlation_id, self._request_id())
+        else:
+            message = fault.message or _FAULT_TEXTS.get(status, "internal error")
+            body = Refusal(status, message, category=fault.category).body(correlation_id)
+        return _json_reply(status, body, headers)
+
+    def _request_id(self) -> str:
+        return f"{self._rng.getrandbits(64):016x}"
+
+    async def _wait(self, latency: Latency, extra_s: float = 0.0) -> None:
+        low, high = latency
+        seconds = extra_s + (self._rng.uniform(low, high) if high > 0 else 0.0)
+        if seconds > 0:
+            await asyncio.sleep(seconds)
+
+    async def _hang(self, request: web.Request) -> None:
+        """Hold the request until the client has gone or the emulator closes."""
+        while not self.closing.is_set() and request.transport is not None and not request.transport.is_closing():
+            try:
+                await asyncio.wait_for(self.closing.wait(), _CLIENT_GONE_POLL_S)
+            except TimeoutError:
+                continue
+
+
+def make_app(door: FrontDoor, *, max_body_bytes: int) -> web.Application:
+    """An application that sends everything through the door."""
+    app = web.Application(client_max_size=max_body_bytes)
+    app.router.add_route("*", "/{anything:.*}", door.handle)
+    return app
+
+
+def _checked(request: web.Request, match: Match, body: bytes | None, max_url_length: int) -> Any:
+    """The endpoint of a well-formed request. Raises: Refusal."""
+    if len(request.rel_url.raw_path_qs) > max_url_length:
+        raise Refusal(414, f"The URL is longer than {max_url_length} characters")
+    if match.endpoint is None:
+        if match.allowed:
+            raise Refusal(405, f"HTTP 405 Method Not Allowed; this path takes {', '.join(match.allowed)}")
+        raise Refusal(404, "resource not found")
+    if body is None:
+        raise Refusal(413, "The request body is too large", category="VALIDATION_ERROR")
+    if request.method in ("POST", "PATCH", "PUT") and request.content_type != "application/json":
+        raise Refusal(415, "HTTP 415 Unsupported Media Type; send application/json")
+    return match.endpoint
+
+
+def _query(request: web.Request) -> Mapping[str, list[str]]:
+    if not request.query_string:
+        return {}
+    query: dict[str, list[str]] = {}
+    for name, value in request.query.items():
+        query.setdefault(name, []).append(value)
+    return query
+
+
+def _json_reply(status: int, payload: Any, headers: dict[str, str]) -> _Reply:
+    if payload is None:
+        return _Reply(status, None, headers)
+    headers["Content-Type"] = _JSON
+    return _Reply(status, _encode(payload), headers)
+
+
+def _refused(refusal: Refusal, correlation_id: str, headers: dict[str, str]) -> _Reply:
+    headers.setdefault("X-HubSpot-Correlation-Id", correlation_id)
+    return _json_reply(refusal.status, refusal.body(correlation_id), headers)
+
+
+def _tear_down(request: web.Request) -> None:
+    """Close with RST: what was not sent is lost, and the client sees a reset instead of an orderly end."""
+    transport = request.transport
+    if transport is None:
+        return
+    sock = transport.get_extra_info("socket")
+    if sock is not None:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+    transport.abort()

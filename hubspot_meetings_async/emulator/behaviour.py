@@ -1,0 +1,83 @@
+"""The questions HubSpot's documents leave open, as switches.
+
+Knows the readings, not the code that follows them. A client is worth trusting when it works on both readings of each.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+__all__ = ["Behaviour", "Order"]
+
+Order = Literal["sorted", "shuffled"]
+
+
+class Behaviour(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the emulated account acts where HubSpot's documents are silent or contradict each other.
+
+    Every default is the reading that clients meet most, or the one that is harder on a careless client.
+    """
+
+    result_order: Order = "sorted"
+    """Results of batch read, update and upsert: `sorted` by id, or `shuffled` with the emulator's seed."""
+
+    create_result_order: Order = "shuffled"
+    """Results of batch create. Sorting by id would give the order of the inputs, which HubSpot does not promise, so the
+    default shuffles: a client that ties results to inputs by position fails here instead of on HubSpot."""
+
+    echo_trace_id: bool = False
+    """Repeat `objectWriteTraceId` in the results that succeeded (it always stands in the errors)."""
+
+    read_all_missing_status: Literal[207, 404] = 207
+    """Batch read when not one of the ids exists."""
+
+    accept_missing_inputs: bool = False
+    """A batch body without `inputs`: False answers 400, True answers 200 `COMPLETE` and does nothing."""
+
+    unset_properties: Literal["null", "omit"] = "null"
+    """Properties that were asked for, exist, and have no value."""
+
+    cleared_properties: Literal["null", "empty"] = "null"
+    """What a property reads as after it was cleared with `""`; `null` follows `unset_properties`."""
+
+    timestamp_required: bool = False
+    """A create without `hs_timestamp`: False takes the start time, else the time of creation; True answers 400."""
+
+    always_milliseconds: bool = False
+    """Timestamps with three digits after the second even when they are zero."""
+
+    unknown_property: Literal["refuse", "ignore"] = "refuse"
+    """A write that names a property the account does not have."""
+
+    read_only_property: Literal["refuse", "ignore"] = "refuse"
+    """A write to a property that only HubSpot sets."""
+
+    refused_batch: Literal["nothing", "earlier"] = "nothing"
+    """What a batch refused as a whole has written: nothing, or (as one integrator saw) the inputs before the bad one."""
+
+    check_association_targets: bool = False
+    """Refuse a create that names a contact, company, … the account does not have, as HubSpot does. Off by default: the
+    usual test pushes meetings whose contact ids belong to another account. Switch it on after `portal.add_object()`."""
+
+    unknown_token: Literal["invalid", "expired"] = "invalid"
+    """How the 401 for a token that is not among `tokens=` reads; HubSpot has been seen to call made-up ones expired."""
+
+    daily_headers: bool = True
+    """Send the two daily headers when a daily limit is set; apps installed by OAuth do not get them."""
+
+    rate_window: Literal["rolling", "fixed"] = "rolling"
+    """The ten-second window: rolling as its policy name says, or fixed intervals."""
+
+    retry_after_on_429: bool = False
+    """Send `Retry-After` (whole seconds, rounded up) with the account's own 429s."""
+
+    count_refused: bool = False
+    """Whether requests refused with 429 use up the window too."""
+
+    max_text_length: int | None = 65_536
+    """Longest text a property takes, in characters."""
+
+    max_url_length: int = 8_000
+    """Longest path with query; beyond it 414. Users name bounds between 8,000 and 16,300."""

@@ -1,0 +1,158 @@
+"""What the emulator has seen: requests, answers, what they did, and how much of the quota was used.
+
+Knows numbers. Must not know HTTP or rules; the front door reports each request, the rest is read from the other rooms.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter, deque
+
+import msgspec
+
+from .faults import Faults
+from .portal import Portal
+from .quota import AppWindow, Quota
+
+__all__ = ["AppUse", "Counts", "RateLimited", "RecordCounts", "RequestEntry", "Stats", "stats"]
+
+
+class RequestEntry(msgspec.Struct, frozen=True):
+    """One request as the log remembers it; `at_s` counts from the start, `status` is 0 when no answer was sent."""
+
+    number: int
+    at_s: float
+    method: str
+    path: str
+    operation: str
+    status: int
+    fault: str | None
+    correlation_id: str
+    app: str | None
+
+
+class RateLimited(msgspec.Struct, frozen=True, kw_only=True):
+    """Answers with 429: those the account's limits demanded, and those a fault injected."""
+
+    genuine: int
+    ten_secondly: int
+    daily: int
+    injected: int
+
+
+class RecordCounts(msgspec.Struct, frozen=True, kw_only=True):
+    """What requests did to meetings, and how many there are (archived ones too)."""
+
+    created: int
+    updated: int
+    archived: int
+    stored: int
+
+
+class AppUse(msgspec.Struct, frozen=True, kw_only=True):
+    """The window of one app; seconds count from the start of the emulator.
+
+    `per_second[n]` are the accepted requests of second n after `first_s`.
+    """
+
+    accepted: int
+    refused: int
+    most_in_window: int
+    first_s: float | None
+    last_s: float | None
+    per_second: list[int]
+
+
+class Stats(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything counted since the start or the last reset."""
+
+    uptime_s: float
+    requests: int
+    by_operation: dict[str, int]
+    by_status: dict[str, int]
+    rate_limited: RateLimited
+    records: RecordCounts
+    faults: dict[str, int]
+    limit: int | None
+    window_s: float
+    daily_limit: int | None
+    daily_used: int
+    apps: dict[str, AppUse]
+
+    @property
+    def most_in_window(self) -> int:
+        """The most requests accepted in any window of any app."""
+        return max((use.most_in_window for use in self.apps.values()), default=0)
+
+
+class Counts:
+    """The tally of requests and a log of the last ones."""
+
+    def __init__(self, *, keep: int, started_s: float) -> None:
+        self._keep = keep
+        self.reset(started_s=started_s)
+
+    def reset(self, *, started_s: float) -> None:
+        """Start anew."""
+        self.started_s = started_s
+        self.requests = 0
+        self.by_operation: Counter[str] = Counter()
+        self.by_status: Counter[int] = Counter()
+        self.injected_429 = 0
+        self.recent: deque[RequestEntry] = deque(maxlen=self._keep)
+
+    def arrive(self, operation: str) -> int:
+        """Count a request; returns its number, from 1."""
+        self.requests += 1
+        self.by_operation[operation] += 1
+        return self.requests
+
+    def leave(self, entry: RequestEntry) -> None:
+        """Count what became of it."""
+        self.by_status[entry.status] += 1
+        if self._keep:
+            self.recent.append(entry)
+
+
+def stats(counts: Counts, quota: Quota, faults: Faults, portal: Portal, now_s: float) -> Stats:
+    """Put the numbers of all rooms together."""
+    store = portal.meetings.store
+    ten_secondly, daily = quota.refused["TEN_SECONDLY_ROLLING"], quota.refused["DAILY"]
+    return Stats(
+        uptime_s=now_s - counts.started_s,
+        requests=counts.requests,
+        by_operation=dict(counts.by_operation),
+        by_status={str(status) if status else "no answer": number for status, number in counts.by_status.items()},
+        rate_limited=RateLimited(
+            genuine=ten_secondly + daily, ten_secondly=ten_secondly, daily=daily, injected=counts.injected_429
+        ),
+        records=RecordCounts(created=store.created, updated=store.updated, archived=store.archived, stored=len(store)),
+        faults=dict(faults.injected),
+        limit=quota.limit,
+        window_s=quota.window_s,
+        daily_limit=quota.daily_limit,
+        daily_used=quota.daily_used,
+        apps={name: _use(window, counts.started_s) for name, window in quota.apps.items()},
+    )
+
+
+def _use(window: AppWindow, started_s: float) -> AppUse:
+    stamps = window.accepted
+    return AppUse(
+        accepted=len(stamps),
+        refused=window.refused,
+        most_in_window=window.most_in_window,
+        first_s=stamps[0] - started_s if stamps else None,
+        last_s=stamps[-1] - started_s if stamps else None,
+        per_second=_per_second(stamps),
+    )
+
+
+def _per_second(stamps: array[float]) -> list[int]:
+    if not stamps:
+        return []
+    first = stamps[0]
+    bins = [0] * (int(stamps[-1] - first) + 1)
+    for stamp in stamps:
+        bins[int(stamp - first)] += 1
+    return bins

@@ -1,0 +1,123 @@
+"""Which path is which operation: HubSpot's table of endpoints as data, and the search through it.
+
+Knows methods and paths. Must not know aiohttp: matching is a walk along the path's segments, so that a missing route and
+a wrong method are told apart and answered in HubSpot's own shape.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+from urllib.parse import unquote
+
+from . import batches, objects, properties
+from .calls import Answer, Call, Endpoint
+from .portal import Portal
+
+__all__ = ["DATED_VERSIONS", "Match", "Router", "hubspot_routes"]
+
+DATED_VERSIONS = ("2025-09", "2026-03", "2026-09")
+
+
+class Match(NamedTuple):
+    """What a method and path lead to: an endpoint, or the methods that the path does have."""
+
+    operation: str
+    endpoint: Endpoint | None
+    captures: dict[str, str]
+    allowed: tuple[str, ...] = ()
+
+
+class _Node:
+    __slots__ = ("capture", "child", "literals", "methods")
+
+    def __init__(self) -> None:
+        self.literals: dict[str, _Node] = {}
+        self.capture: str | None = None
+        self.child: _Node | None = None
+        self.methods: dict[str, tuple[str, Endpoint]] = {}
+
+
+class Router:
+    """A tree of path segments; a literal segment wins over a variable one."""
+
+    def __init__(self) -> None:
+        self._root = _Node()
+
+    def add(self, method: str, template: str, operation: str, endpoint: Endpoint) -> None:
+        """Add a route; `{name}` in the template is a variable segment."""
+        node = self._root
+        for segment in template.strip("/").split("/"):
+            if segment.startswith("{"):
+                if node.child is None:
+                    node.child, node.capture = _Node(), segment[1:-1]
+                node = node.child
+            else:
+                node = node.literals.setdefault(segment, _Node())
+        node.methods[method] = (operation, endpoint)
+
+    def match(self, method: str, raw_path: str) -> Match:
+        """Find the route of a raw, still percent-encoded path: an encoded slash stays inside its segment."""
+        segments = raw_path.strip("/").split("/")
+        captures: dict[str, str] = {}
+        node = self._walk(self._root, segments, 0, captures)
+        if node is None:
+            return Match("unknown", None, {})
+        found = node.methods.get(method)
+        if found is None:
+            return Match("unknown", None, {}, tuple(sorted(node.methods)))
+        return Match(found[0], found[1], captures)
+
+    def _walk(self, node: _Node, segments: list[str], place: int, captures: dict[str, str]) -> _Node | None:
+        if place == len(segments):
+            return node if node.methods else None
+        segment = segments[place]
+        literal = node.literals.get(segment)
+        if literal is not None:
+            found = self._walk(literal, segments, place + 1, captures)
+            if found is not None:
+                return found
+        if node.child is None or node.capture is None or not segment:
+            return None
+        found = self._walk(node.child, segments, place + 1, captures)
+        if found is not None:
+            captures[node.capture] = unquote(segment)
+        return found
+
+
+_OBJECTS: tuple[tuple[str, str, str, Endpoint], ...] = (
+    ("GET", "", "list", objects.list_page),
+    ("POST", "", "create", objects.create),
+    ("GET", "/{id}", "get", objects.get),
+    ("PATCH", "/{id}", "update", objects.update),
+    ("DELETE", "/{id}", "archive", objects.archive),
+    ("POST", "/batch/read", "batch_read", batches.read),
+    ("POST", "/batch/create", "batch_create", batches.create),
+    ("POST", "/batch/update", "batch_update", batches.update),
+    ("POST", "/batch/upsert", "batch_upsert", batches.upsert),
+    ("POST", "/batch/archive", "batch_archive", batches.archive),
+)
+_PROPERTIES: tuple[tuple[str, str, str, Endpoint], ...] = (
+    ("GET", "", "list", properties.list_all),
+    ("POST", "", "create", properties.create),
+    ("GET", "/{name}", "get", properties.get),
+)
+
+
+def hubspot_routes() -> Router:
+    """All endpoints, on the v3 paths and on the dated ones (where the version stands behind the family's name)."""
+    router = Router()
+    for family, prefix, table in (("objects", "meetings", _OBJECTS), ("properties", "properties", _PROPERTIES)):
+        for method, rest, name, endpoint in table:
+            tail = "/{object_type}" + rest
+            router.add(method, f"/crm/v3/{family}{tail}", f"{prefix}.{name}", endpoint)
+            for version in DATED_VERSIONS:
+                router.add(method, f"/crm/{family}/{version}{tail}", f"{prefix}.{name}", _dated(version, endpoint))
+    return router
+
+
+def _dated(version: str, endpoint: Endpoint) -> Endpoint:
+    def dated(portal: Portal, call: Call) -> Answer:
+        call.captures["version"] = version
+        return endpoint(portal, call)
+
+    return dated

@@ -1,0 +1,220 @@
+"""`Emulator`: a HubSpot account on a local port, for as long as an `async with` lasts.
+
+Knows listening and closing. Must not know what is answered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from types import TracebackType
+from typing import Self
+
+from aiohttp import web
+
+from .app import FrontDoor, Latency, make_app
+from .behaviour import Behaviour
+from .clock import Clock
+from .counts import RequestEntry, Stats
+from .faults import Faults
+from .house import House
+from .portal import Portal
+from .quota import Quota
+
+__all__ = ["Emulator"]
+
+MIB = 1024 * 1024
+_CLOSE_WITHIN_S = 0.2
+_LONGEST_LINE = 64 * 1024  # longer than any URL HubSpot takes, so that the 414 is ours
+
+
+class Emulator:
+    """A HubSpot account on a local port.
+
+        async with Emulator(limit=190) as hubspot:
+            client = MeetingsClient("any-token", base_url=hubspot.url)
+            ...
+            print(hubspot.stats())
+
+    Args:
+        host, port: where to listen; port 0 takes a free one.
+        limit: requests per window and app; None switches the window off. HubSpot gives 100, 190 or 250 by
+            subscription.
+        daily_limit: requests per day of all apps together; None (default) switches it off.
+        window_s: length of the window; HubSpot's is 10 s, tests may want a shorter one.
+        tokens: accepted bearer tokens, or a mapping of tokens to app names (tokens with one name share a window).
+            None accepts any token, and takes each for an app of its own.
+        behaviour: readings of the questions that HubSpot's documents leave open.
+        seed: of everything random: shuffled orders, fault rates, latencies, correlation ids.
+        forward_latency_s: seconds, or a range of seconds, a request travels before HubSpot stamps it.
+        service_latency_s: seconds, or a range, between the stamp (when writes take effect) and the answer.
+        clock: where the time comes from; latencies always pass in real time.
+        portal_id: the account's number.
+        timezone: the account's zone; daily quotas start anew at its midnight.
+        max_body_bytes: larger request bodies are answered with 413.
+        keep_requests: how many of the last requests the log remembers.
+
+    Raises: ValueError for values that make no sense; OSError when the port is taken.
+    """
+
+    def __init__(
+        self,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        limit: int | None = 190,
+        daily_limit: int | None = None,
+        window_s: float = 10.0,
+        tokens: Iterable[str] | Mapping[str, str] | None = None,
+        behaviour: Behaviour | None = None,
+        seed: int = 0,
+        forward_latency_s: float | Latency = 0.0,
+        service_latency_s: float | Latency = 0.0,
+        clock: Clock | None = None,
+        portal_id: int = 1_234_567,
+        timezone: str = "UTC",
+        max_body_bytes: int = 5 * MIB,
+        keep_requests: int = 1000,
+    ) -> None:
+        if not 0 <= port <= 65_535:
+            raise ValueError(f"port must be from 0 to 65535, not {port!r}")
+        _need_positive("limit", limit)
+        _need_positive("daily_limit", daily_limit)
+        _need_positive("max_body_bytes", max_body_bytes)
+        if not window_s > 0:
+            raise ValueError(f"window_s must be above 0 seconds, not {window_s!r}")
+        if keep_requests < 0:
+            raise ValueError(f"keep_requests must not be negative, not {keep_requests!r}")
+        if isinstance(tokens, str):
+            raise ValueError("tokens takes a list of tokens, or a mapping of tokens to app names, not one string")
+        self._forward_latency_s = _latency("forward_latency_s", forward_latency_s)
+        self._service_latency_s = _latency("service_latency_s", service_latency_s)
+        self._house = House(
+            limit=limit,
+            daily_limit=daily_limit,
+            window_s=window_s,
+            tokens=tokens,
+            behaviour=behaviour,
+            seed=seed,
+            clock=clock,
+            portal_id=portal_id,
+            timezone=timezone,
+            keep_requests=keep_requests,
+        )
+        self._seed = seed
+        self._host = host
+        self._port = port
+        self._max_body_bytes = max_body_bytes
+        self._door: FrontDoor | None = None
+        self._runner: web.AppRunner | None = None
+
+    def __repr__(self) -> str:
+        where = self.url if self._runner is not None else "not running"
+        return f"<Emulator {where}, {len(self.portal.meetings.store)} meetings>"
+
+    @property
+    def portal(self) -> Portal:
+        """The account: what is in it, and what was done to it."""
+        return self._house.portal
+
+    @property
+    def faults(self) -> Faults:
+        """What goes wrong, and how often it did."""
+        return self._house.faults
+
+    @property
+    def quota(self) -> Quota:
+        """The limits; `limit` and `daily_limit` may be changed while it runs."""
+        return self._house.quota
+
+    @property
+    def behaviour(self) -> Behaviour:
+        """The readings in force."""
+        return self._house.behaviour
+
+    @property
+    def recent_requests(self) -> list[RequestEntry]:
+        """The last requests, oldest first."""
+        return list(self._house.counts.recent)
+
+    @property
+    def url(self) -> str:
+        """Where it listens, without a slash at the end."""
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"http://{host}:{self.port}"
+
+    @property
+    def port(self) -> int:
+        """The port it listens on. Raises: RuntimeError before the start."""
+        if self._runner is None:
+            raise RuntimeError("the emulator is not running; use it as `async with Emulator() as hubspot:`")
+        return self._port
+
+    def stats(self) -> Stats:
+        """Everything counted since the start or the last reset."""
+        return self._house.stats()
+
+    def accepted_stamps_s(self, app: str = "app-1") -> list[float]:
+        """When each accepted request of an app was stamped, in seconds since the start."""
+        started_s = self._house.counts.started_s
+        window = self.quota.apps.get(app)
+        return [] if window is None else [stamp - started_s for stamp in window.accepted]
+
+    def reset(self, *, records: bool = True, properties: bool = True, faults: bool = True, counts: bool = True) -> None:
+        """Start anew, whole or in parts; `counts` includes the windows of the quota."""
+        self._house.reset(records=records, properties=properties, faults=faults, counts=counts)
+
+    async def start(self) -> None:
+        """Listen. Raises: OSError when the port is taken, RuntimeError when it runs already."""
+        if self._runner is not None:
+            raise RuntimeError("the emulator is running already")
+        door = FrontDoor(
+            self._house,
+            forward_latency_s=self._forward_latency_s,
+            service_latency_s=self._service_latency_s,
+            seed=self._seed,
+        )
+        runner = web.AppRunner(
+            make_app(door, max_body_bytes=self._max_body_bytes),
+            access_log=None,
+            shutdown_timeout=_CLOSE_WITHIN_S,
+            max_line_size=_LONGEST_LINE,
+            max_field_size=_LONGEST_LINE,
+        )
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, self._host, self._port).start()
+        except BaseException:
+            await runner.cleanup()
+            raise
+        self._port = int(runner.addresses[0][1])
+        self._door, self._runner = door, runner
+
+    async def close(self) -> None:
+        """Stop at once, also in the middle of requests; the account and its counts stay readable."""
+        runner, door = self._runner, self._door
+        self._runner = self._door = None
+        if runner is None or door is None:
+            return
+        door.closing.set()
+        await runner.cleanup()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+def _need_positive(name: str, value: int | None) -> None:
+    if value is not None and value < 1:
+        raise ValueError(f"{name} must be at least 1, or None for no limit, not {value!r}")
+
+
+def _latency(name: str, value: float | Latency) -> Latency:
+    low, high = value if isinstance(value, tuple) else (value, value)
+    if not 0 <= low <= high:
+        raise ValueError(f"{name} must be seconds or a range (low, high) of seconds, not {value!r}")
+    return float(low), float(high)
