@@ -1,4 +1,4 @@
-"""A local HubSpot for tests, demos and benchmarks. It shares no code with the client: a second reading of the documents.
+"""A local HubSpot for tests, demos and benchmarks. It shares no code with the client.
 
 async with Emulator(limit=190) as hubspot:
     ...  # any client of HubSpot's meetings API against hubspot.url

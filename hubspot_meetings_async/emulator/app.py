@@ -28,7 +28,7 @@ from .routes import Match, hubspot_routes
 
 __all__ = ["FrontDoor", "Latency", "make_app"]
 
-_log = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 _encode = msgspec.json.Encoder().encode
 _JSON = "application/json;charset=utf-8"
 _RESET = struct.pack("ii", 1, 0)
@@ -104,7 +104,7 @@ class FrontDoor:
             reply = self._judge(request, match, number, None if too_large else body, correlation_id, at)
         except Exception:
             # A hole in the emulator: say so in its log, and answer as HubSpot would.
-            _log.exception("the emulator failed on %s %s", request.method, path)
+            _logger.exception("the emulator failed on %s %s", request.method, path)
             reply = _refused(Refusal(500, _FAULT_TEXTS[500]), correlation_id, {})
         fault = reply.fault
         await self._wait(self._service_latency_s, 0.0 if fault is None else fault.latency_s)

@@ -6,6 +6,7 @@ multi-status one. Must not know HTTP beyond a `Call` and its `Answer`.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -14,7 +15,6 @@ from .bodies import (
     ArchiveBatch,
     CreateBatch,
     CreateInput,
-    IdInput,
     ReadBatch,
     UpdateBatch,
     UpdateInput,
@@ -220,14 +220,13 @@ def _need_distinct(ids: Sequence[str]) -> None:
     """Raises: Refusal when an id stands in a batch twice; trace ids do not help against that."""
     if len(set(ids)) == len(ids):
         return
-    seen: set[str] = set()
-    twice = list(dict.fromkeys(id_ for id_ in ids if id_ in seen or seen.add(id_)))
+    twice = [id_ for id_, number in Counter(ids).items() if number > 1]
     raise validation(
         f"Duplicate IDs found in batch input: [{', '.join(twice)}]. IDs must be unique", context={"ids": twice}
     )
 
 
-def _traced(inputs: Sequence[CreateInput] | Sequence[UpdateInput]) -> bool:
+def _traced(inputs: Sequence[CreateInput | UpdateInput]) -> bool:
     """Whether every input has a trace id of its own, which switches multi-status answers on."""
     trace_ids = {given.object_write_trace_id for given in inputs}
     return None not in trace_ids and "" not in trace_ids and len(trace_ids) == len(inputs)

@@ -55,13 +55,13 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """A write to a property that only HubSpot sets."""
 
     refused_batch: Literal["nothing", "earlier"] = "nothing"
-    """What a batch refused as a whole has written: nothing, or (as one integrator saw) the inputs before the bad one."""
+    """What a batch refused as a whole has written: nothing, or the inputs before the bad one (once seen)."""
 
     check_association_targets: bool = False
     """Refuse a create that names a contact, company, … the account does not have, as HubSpot does. Off by default: the
     usual test pushes meetings whose contact ids belong to another account. Switch it on after `portal.add_object()`."""
 
-    unknown_token: Literal["invalid", "expired"] = "invalid"
+    unknown_token: Literal["invalid", "expired"] = "invalid"  # noqa: S105  # a reading, no password
     """How the 401 for a token that is not among `tokens=` reads; HubSpot has been seen to call made-up ones expired."""
 
     daily_headers: bool = True

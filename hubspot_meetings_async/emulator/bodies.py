@@ -23,8 +23,8 @@ __all__ = [
     "ReadBatch",
     "UpdateBatch",
     "UpdateInput",
-    "missing_fields",
     "decoder",
+    "missing_fields",
     "parse",
 ]
 

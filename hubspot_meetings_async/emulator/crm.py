@@ -1,6 +1,6 @@
 """The records of one object type: the rules every write keeps, and the way records are shown.
 
-Pure and synchronous. Must not know HTTP, batches, quotas or faults; of its account it knows the few things in `Account`.
+Pure and synchronous. Must not know HTTP, batches, quotas or faults; it sees its account as an `Account`.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ class Crm:
         return Refusal(409, f"{self.type.singular.capitalize()} already exists.{rest}", category="CONFLICT")
 
     def ties(self, associations: Sequence[Association] | None) -> list[Tie]:
-        """Read the ties asked for at creation. Raises: Refusal for unknown kinds, and for targets when they are checked."""
+        """Read the ties asked for at creation. Raises: Refusal (unknown kinds; targets when checked)."""
         found: list[Tie] = []
         missing: list[tuple[ObjectType, str]] = []
         for association in associations or ():

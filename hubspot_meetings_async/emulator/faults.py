@@ -87,7 +87,7 @@ class FaultRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     fault: Fault
     operation: str = "*"
-    times: int | None | msgspec.UnsetType = msgspec.UNSET
+    times: int | msgspec.UnsetType | None = msgspec.UNSET
     skip: int = 0
     rate: float | None = None
     body_contains: str | None = None
@@ -132,7 +132,7 @@ class _Active:
 
 
 class Faults:
-    """All rules at work. Rules without a rate come first, in the order they were added; then at most one of the others."""
+    """All rules at work: scripted ones first, in the order they were added; then at most one of those with a rate."""
 
     def __init__(self, *, seed: int = 0) -> None:
         self._seed = seed

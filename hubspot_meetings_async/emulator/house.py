@@ -6,6 +6,7 @@ Knows which rooms there are. Must not know sockets.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import cast
 
 from .behaviour import Behaviour
 from .clock import AccountDay, Clock, SystemClock
@@ -51,7 +52,7 @@ class House:
         self._any_token = tokens is None
         self._apps: dict[str, str] = {}
         if isinstance(tokens, Mapping):
-            self._apps.update(tokens)
+            self._apps.update(cast("Mapping[str, str]", tokens))
         else:
             for token in tokens or ():
                 self._name_app(token)

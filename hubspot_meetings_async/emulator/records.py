@@ -1,8 +1,8 @@
 """Where the records of one object type lie: compact, in the order of their ids, with an index per unique property.
 
-Knows storing and finding. Must not know HTTP, HubSpot's error texts or what a value must look like. A meeting with eight
-short properties takes about half a KiB: its values are packed into one `bytes`, the names are shared by all records that
-have the same ones.
+Knows storing and finding. Must not know HTTP, HubSpot's error texts or what a value must look like. A meeting with
+eight short properties takes about half a KiB: its values are packed into one `bytes`, and records with the same names
+share them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """HubSpot's way of saying no: the error body, its categories, and the texts clients have learnt to read.
 
-Knows statuses and JSON shapes. Must not know records, routes or sockets: whoever finds the fault raises a `Refusal`, the
-front door turns it into an answer.
+Knows statuses and JSON shapes. Must not know records, routes or sockets: whoever finds something wrong raises a
+`Refusal`, the front door turns it into an answer.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Which path is which operation: HubSpot's table of endpoints as data, and the search through it.
 
-Knows methods and paths. Must not know aiohttp: matching is a walk along the path's segments, so that a missing route and
-a wrong method are told apart and answered in HubSpot's own shape.
+Knows methods and paths. Must not know aiohttp: matching is a walk along the path's segments, so that a missing route
+and a wrong method are told apart and answered in HubSpot's own shape.
 """
 
 from __future__ import annotations

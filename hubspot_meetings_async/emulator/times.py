@@ -1,6 +1,6 @@
 """Timestamps as HubSpot reads and writes them: ISO 8601 in UTC with milliseconds, or Unix milliseconds.
 
-Knows text and numbers only. Both directions are cached, since one batch shares its timestamps and calendars repeat theirs.
+Knows text and numbers only. Both directions are cached: a batch shares its timestamps, calendars repeat theirs.
 """
 
 from __future__ import annotations

@@ -1,0 +1,142 @@
+"""`python -m hubspot_meetings_async.emulator`: the emulator as a process of its own.
+
+Knows arguments, signals and exit codes. Prints one line to stdout when it is ready: `HubSpot emulator on URL`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import gc
+import signal
+import sys
+from collections.abc import Sequence
+
+import msgspec
+
+from .behaviour import Behaviour
+from .faults import Fault
+from .server import Emulator
+
+_FAULT_WORDS = "a status (503), reset, hang; with -applied behind it to strike after the write (504-applied)"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run until SIGINT or SIGTERM; returns the exit code."""
+    parser = _parser()
+    asked = parser.parse_args(arguments)
+    try:
+        emulator = Emulator(
+            host=asked.host,
+            port=asked.port,
+            limit=asked.limit,
+            daily_limit=asked.daily_limit,
+            window_s=asked.window,
+            tokens=asked.token,
+            behaviour=_behaviour(asked.behaviour),
+            seed=asked.seed,
+            forward_latency_s=_range(asked.forward_latency),
+            service_latency_s=_range(asked.service_latency),
+            portal_id=asked.portal_id,
+            timezone=asked.timezone,
+        )
+        for name in asked.unique_property:
+            emulator.portal.add_property(name, unique=True)
+        for text in asked.fault:
+            rate, fault = _fault(text)
+            emulator.faults.at_rate(rate, fault)
+    except (ValueError, msgspec.ValidationError) as error:
+        parser.error(str(error))
+    # Records are many and never form cycles: looking through them for some would take a fifth of a big run.
+    gc.set_threshold(100_000, 50, 1000)
+    try:
+        asyncio.run(_serve(emulator))
+    except OSError as error:
+        print(f"cannot listen on {asked.host}:{asked.port}: {error.strerror or error}", file=sys.stderr)  # noqa: T201
+        return 1
+    except KeyboardInterrupt:  # where the loop takes no signal handlers
+        pass
+    return 0
+
+
+async def _serve(emulator: Emulator) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for wanted in (signal.SIGINT, signal.SIGTERM):
+        with contextlib.suppress(NotImplementedError):  # Windows
+            loop.add_signal_handler(wanted, stop.set)
+    async with emulator:
+        print(f"HubSpot emulator on {emulator.url}", flush=True)  # noqa: T201
+        await stop.wait()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m hubspot_meetings_async.emulator",
+        description="A local HubSpot for meetings. Its own paths: /__emulator/ (stats, faults, ledger, …).",
+    )
+    add = parser.add_argument
+    add("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
+    add("--port", type=int, default=0, help="port to listen on; 0 takes a free one (%(default)s)")
+    add("--limit", type=_limit, default=190, metavar="N|off", help="requests per window and app (%(default)s)")
+    add("--daily-limit", type=_limit, default=None, metavar="N|off", help="requests per day (off)")
+    add("--window", type=float, default=10.0, metavar="S", help="length of the window in seconds (%(default)s)")
+    add("--token", action="append", metavar="TOKEN", help="accept only this bearer token; may be repeated (any)")
+    add("--unique-property", action="append", default=[], metavar="NAME", help="custom unique property to start with")
+    add("--seed", type=int, default=0, help="of orders, fault rates, latencies (%(default)s)")
+    add("--forward-latency", default="0", metavar="S[:S]", help="seconds, or a range, before a request is stamped")
+    add("--service-latency", default="0", metavar="S[:S]", help="seconds, or a range, before the answer")
+    add("--fault", action="append", default=[], metavar="RATE:FAULT", help=f"e.g. 0.01:503; FAULT is {_FAULT_WORDS}")
+    add("--behaviour", action="append", default=[], metavar="NAME=VALUE", help="a field of Behaviour")
+    add("--portal-id", type=int, default=1_234_567, help="number of the account (%(default)s)")
+    add("--timezone", default="UTC", help="zone of the account; daily limits start anew at its midnight (%(default)s)")
+    return parser
+
+
+def _limit(text: str) -> int | None:
+    if text == "off":
+        return None
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a number above 0, or off, not {text!r}")
+    return int(text)
+
+
+def _range(text: str) -> tuple[float, float]:
+    low, _, high = text.partition(":")
+    try:
+        return float(low), float(high or low)
+    except ValueError:
+        raise ValueError(f"a latency is seconds (0.02) or a range of seconds (0.01:0.05), not {text!r}") from None
+
+
+def _fault(text: str) -> tuple[float, Fault]:
+    rate, _, what = text.partition(":")
+    word = what.removesuffix("-applied")
+    applied = word != what
+    try:
+        chance = float(rate)
+        if word.isdigit():
+            return chance, Fault(status=int(word), applied=applied)
+        if word == "reset":
+            return chance, Fault(kind="reset", applied=applied)
+        if word == "hang":
+            return chance, Fault(kind="hang", applied=applied)
+    except ValueError as error:
+        raise ValueError(f"--fault {text}: {error}") from None
+    raise ValueError(f"--fault takes RATE:FAULT, where FAULT is {_FAULT_WORDS}; not {text!r}")
+
+
+def _behaviour(pairs: Sequence[str]) -> Behaviour:
+    given: dict[str, str | bool | int | None] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise ValueError(f"--behaviour takes NAME=VALUE, not {pair!r}")
+        words: dict[str, bool | None] = {"true": True, "false": False, "none": None}
+        given[name] = words[value] if value in words else int(value) if value.isdigit() else value
+    return msgspec.convert(given, Behaviour)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
