@@ -18,7 +18,7 @@ __all__ = ["Lane", "Limiter", "NoLimit", "QuotaStats", "Slot"]
 
 
 class Lane(enum.Enum):
-    """Who waits for quota: a person (INTERACTIVE, always served first) or a bulk run (BULK, paced, with a share kept)."""
+    """Who waits for quota: a person (INTERACTIVE, served first) or a bulk run (BULK, paced, with a share kept)."""
 
     INTERACTIVE = 0
     BULK = 1

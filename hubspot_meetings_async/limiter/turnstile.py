@@ -58,7 +58,7 @@ class Turn:
 
 
 class WaitingLine:
-    """First come, first served, with the refused ones (in their own order) in front. Leaving costs the same anywhere."""
+    """First come, first served, the refused ones (in their own order) in front. Leaving costs the same anywhere."""
 
     __slots__ = ("_again", "_fresh")
 
@@ -203,6 +203,8 @@ class Turnstile:
             self.shutter.came_to_nothing(turn.began_at)
             if turn.sent_at is None:
                 self._release(turn)
+                if turn.daily_probe:
+                    self.daily.probe_unused(now)
             else:
                 self._settle(turn, now + _LATE_STAMP_S, now)
         self.dispatch()
@@ -290,9 +292,8 @@ class Turnstile:
             self._pacing = turn
 
     async def _wait(self, turn: Turn, *, rejoin: bool = False) -> None:
-        assert self._loop is not None
         line = self.interactive if turn.lane is Lane.INTERACTIVE else self.bulk
-        granted = turn.granted = self._loop.create_future()
+        granted = turn.granted = asyncio.get_running_loop().create_future()
         line.rejoin(turn) if rejoin else line.join(turn)
         self.dispatch()
         try:
@@ -334,9 +335,9 @@ class Turnstile:
             self._pacing = None
 
     def _settle(self, turn: Turn, stamped_by: float, now: float) -> None:
-        assert turn.sent_at is not None
+        sent_at = stamped_by if turn.sent_at is None else turn.sent_at
         self.foreign.ended(stamped_by, now)
-        self.ledger.settle(turn.lane, min(stamped_by, turn.sent_at + self.stamp_bound_s(now)))
+        self.ledger.settle(turn.lane, min(stamped_by, sent_at + self.stamp_bound_s(now)))
 
     def stamp_bound_s(self, now: float) -> float:
         """The learned bound on the jitter of stamps; infinity when there is none to trust."""
@@ -352,8 +353,7 @@ class Turnstile:
         else:
             at = self.shutter.changes_at()
         # A timer that fires too early does no harm, so one is only ever replaced by an earlier one.
-        if at < self._timer_at:
-            assert self._loop is not None
+        if at < self._timer_at and self._loop is not None:
             if self._timer is not None:
                 self._timer.cancel()
             self._timer = self._loop.call_at(at, self._look_again)
