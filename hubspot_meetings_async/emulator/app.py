@@ -37,15 +37,6 @@ _CLIENT_GONE_POLL_S = 0.2
 Latency = tuple[float, float]
 """Seconds, drawn evenly between the two."""
 
-_FAULT_TEXTS: dict[int, str] = {
-    423: "The resource is locked by other writes. Wait at least 2 seconds before trying again.",
-    477: "This account is being moved to another data centre.",
-    500: "internal error",
-    502: "bad gateway",
-    503: "service unavailable",
-    504: "gateway timeout",
-}
-
 
 class _Reply(msgspec.Struct):
     """What will go out, unless the fault says otherwise."""
@@ -98,6 +89,12 @@ class FrontDoor:
             body = await request.read()
         except web.HTTPRequestEntityTooLarge:
             too_large = True
+        except (web.RequestPayloadError, OSError):
+            # The client left in the middle of its body: nobody to answer, nothing to carry out.
+            entry = RequestEntry(number, 0.0, request.method, path, match.operation, 0, "cut", correlation_id, None)
+            house.counts.leave(entry)
+            _tear_down(request)
+            return web.Response()
         await self._wait(self._forward_latency_s)
         at = house.clock.steady_s()
         try:
@@ -105,7 +102,7 @@ class FrontDoor:
         except Exception:
             # A hole in the emulator: say so in its log, and answer as HubSpot would.
             _logger.exception("the emulator failed on %s %s", request.method, path)
-            reply = _refused(Refusal(500, _FAULT_TEXTS[500]), correlation_id, {})
+            reply = _refused(Refusal(500, "internal error"), correlation_id, {})
         fault = reply.fault
         await self._wait(self._service_latency_s, 0.0 if fault is None else fault.latency_s)
         entry = RequestEntry(
@@ -182,7 +179,7 @@ class FrontDoor:
                     captures=match.captures,
                     query=_query(request),
                     body=body or b"",
-                    url=f"{request.scheme}://{request.host}{request.path}",
+                    url=f"{request.scheme}://{request.host}{request.rel_url.raw_path}",
                     number=number,
                     now_ms=wall_ms,
                     only_inputs=None if fault is None else fault.applied_inputs,
@@ -206,11 +203,8 @@ class FrontDoor:
             headers.setdefault("Content-Type", fault.content_type)
             return _Reply(status, fault.body.encode(), headers)
         if status == 429 and fault.message is None:
-            status, body = rate_limited(fault.policy, correlation_id, self._request_id())
-        else:
-            message = fault.message or _FAULT_TEXTS.get(status, "internal error")
-            body = Refusal(status, message, category=fault.category).body(correlation_id)
-        return _json_reply(status, body, headers)
+            return _json_reply(*rate_limited(fault.policy, correlation_id, self._request_id()), headers)
+        return _json_reply(status, fault.refusal().body(correlation_id), headers)
 
     def _request_id(self) -> str:
         return f"{self._rng.getrandbits(64):016x}"

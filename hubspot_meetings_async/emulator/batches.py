@@ -120,7 +120,10 @@ def upsert(portal: Portal, call: Call) -> Answer:
         return _answer(portal, call, 200, [], [])
     for name in dict.fromkeys(given.id_property for given in inputs):
         crm.need_unique(name, reading=False)
-    _need_distinct([str(given.id) for given in inputs])
+    ids = [str(given.id) for given in inputs]
+    if "" in ids:
+        raise validation("An input of an upsert has an empty id")
+    _need_distinct(ids)
     claimed: set[tuple[str, str]] | None = None if _traced(inputs) else set()
 
     def plan(given: UpdateInput) -> tuple[Record | None, dict[str, str]]:

@@ -56,14 +56,14 @@ class CreateInput(msgspec.Struct, rename="camel"):
 
     properties: dict[str, Raw]
     associations: list[Association] | None = None
-    object_write_trace_id: str | None = None
+    object_write_trace_id: str | int | None = None
 
 
 class PatchInput(msgspec.Struct, rename="camel"):
     """Changes to the record that the path names."""
 
     properties: dict[str, Raw]
-    object_write_trace_id: str | None = None
+    object_write_trace_id: str | int | None = None
 
 
 class UpdateInput(msgspec.Struct, rename="camel"):
@@ -72,7 +72,7 @@ class UpdateInput(msgspec.Struct, rename="camel"):
     id: str | int
     properties: dict[str, Raw]
     id_property: str | None = None
-    object_write_trace_id: str | None = None
+    object_write_trace_id: str | int | None = None
 
 
 class IdInput(msgspec.Struct):

@@ -13,10 +13,23 @@ from typing import Literal
 import msgspec
 
 from .quota import Policy
+from .refusals import Refusal
 
 __all__ = ["Fault", "FaultRule", "Faults"]
 
 Kind = Literal["status", "reset", "hang", "latency"]
+
+_TEXTS: dict[int, tuple[str, str | None]] = {
+    400: ("Invalid request", "VALIDATION_ERROR"),
+    401: ("The OAuth token used to make this call expired 75 second(s) ago.", "EXPIRED_AUTHENTICATION"),
+    403: ("This app hasn't been granted all required scopes to make this call.", "MISSING_SCOPES"),
+    404: ("resource not found", None),
+    423: ("The resource is locked by other writes. Wait at least 2 seconds before trying again.", None),
+    477: ("This account is being moved to another data centre.", None),
+    502: ("bad gateway", None),
+    503: ("service unavailable", None),
+    504: ("gateway timeout", None),
+}
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -60,6 +73,11 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             raise ValueError("a fault of kind 'latency' needs latency_s above 0")
         if self.applied_inputs is not None and (self.applied_inputs < 0 or not self.applied):
             raise ValueError("applied_inputs must not be negative, and goes with applied=True")
+
+    def refusal(self) -> Refusal:
+        """The error body of a status fault."""
+        message, category = _TEXTS.get(self.status or 500, ("internal error", None))
+        return Refusal(self.status or 500, self.message or message, category=self.category or category)
 
     @property
     def carried_out(self) -> bool:

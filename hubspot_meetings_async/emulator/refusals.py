@@ -49,11 +49,11 @@ class Refusal(Exception):
             body.update(self.extra)
         return body
 
-    def entry(self, trace_id: str | None = None) -> Json:
+    def entry(self, trace_id: str | int | None = None) -> Json:
         """The same refusal as one entry of a multi-status answer; recorded entries carry little else."""
         context: dict[str, Sequence[str]] = dict(self.context or {})
         if trace_id is not None:
-            context["objectWriteTraceId"] = [trace_id]
+            context["objectWriteTraceId"] = [str(trace_id)]
         return {
             "status": "error",
             "category": self.category or "VALIDATION_ERROR",

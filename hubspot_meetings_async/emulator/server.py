@@ -24,6 +24,7 @@ __all__ = ["Emulator"]
 
 MIB = 1024 * 1024
 _CLOSE_WITHIN_S = 0.2
+_BACKLOG = 1024
 _LONGEST_LINE = 64 * 1024  # longer than any URL HubSpot takes, so that the 414 is ours
 
 
@@ -182,7 +183,7 @@ class Emulator:
         )
         await runner.setup()
         try:
-            await web.TCPSite(runner, self._host, self._port).start()
+            await web.TCPSite(runner, self._host, self._port, backlog=_BACKLOG).start()
         except BaseException:
             await runner.cleanup()
             raise
