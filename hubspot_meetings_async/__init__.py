@@ -1,5 +1,136 @@
-"""Asyncio-first client and bulk engine for HubSpot's Meetings APIs."""
+"""Asyncio-first client and bulk engine for HubSpot's Meetings APIs.
 
-__all__ = ["__version__"]
+async with MeetingsClient("pat-na1-…") as hubspot:
+    report = await hubspot.bulk.upsert(records, id_property="booking_ref")
+"""
 
-__version__ = "0.1.0"
+from .auth import Auth, Secret, StaticToken
+from .bulk.batches import Record
+from .bulk.doors import Bulk
+from .bulk.engine import Run
+from .bulk.outcomes import Ambiguous, Archived, Created, NotSent, Outcome, Read, Rejected, Report, Updated
+from .client import MeetingsClient
+from .errors import (
+    AccountingError,
+    AmbiguousWriteError,
+    ConfigurationError,
+    Conflict,
+    DailyLimitExceeded,
+    DeadlineExceeded,
+    ErrorDetail,
+    Forbidden,
+    HubSpotError,
+    HubSpotUnavailable,
+    InvalidRecord,
+    NotFound,
+    RateLimited,
+    RequestRejected,
+    TransportFailed,
+    Unauthorized,
+    UnexpectedResponse,
+)
+from .limiter import (
+    ENTERPRISE,
+    FREE,
+    OAUTH,
+    PROFESSIONAL,
+    STARTER,
+    Lane,
+    Limiter,
+    Limits,
+    NoLimit,
+    QuotaGate,
+    QuotaStats,
+)
+from .meetings import Listing, Meetings
+from .models import (
+    AssociatedId,
+    AssociatedIds,
+    Association,
+    AssociationType,
+    BatchError,
+    BatchResponse,
+    Meeting,
+    MeetingProperties,
+    ObjectId,
+    Page,
+    PropertyValue,
+    PropertyVersion,
+    UpsertedMeeting,
+    to_company,
+    to_contact,
+    to_deal,
+    to_ticket,
+)
+from .retry import RetryPolicy
+from .transport import Timeouts
+from .version import __version__
+
+__all__ = [
+    "ENTERPRISE",
+    "FREE",
+    "OAUTH",
+    "PROFESSIONAL",
+    "STARTER",
+    "AccountingError",
+    "Ambiguous",
+    "AmbiguousWriteError",
+    "Archived",
+    "AssociatedId",
+    "AssociatedIds",
+    "Association",
+    "AssociationType",
+    "Auth",
+    "BatchError",
+    "BatchResponse",
+    "Bulk",
+    "ConfigurationError",
+    "Conflict",
+    "Created",
+    "DailyLimitExceeded",
+    "DeadlineExceeded",
+    "ErrorDetail",
+    "Forbidden",
+    "HubSpotError",
+    "HubSpotUnavailable",
+    "InvalidRecord",
+    "Lane",
+    "Limiter",
+    "Limits",
+    "Listing",
+    "Meeting",
+    "MeetingProperties",
+    "Meetings",
+    "MeetingsClient",
+    "NoLimit",
+    "NotFound",
+    "NotSent",
+    "ObjectId",
+    "Outcome",
+    "Page",
+    "PropertyValue",
+    "PropertyVersion",
+    "QuotaGate",
+    "QuotaStats",
+    "RateLimited",
+    "Read",
+    "Record",
+    "Rejected",
+    "Report",
+    "RequestRejected",
+    "RetryPolicy",
+    "Run",
+    "Secret",
+    "StaticToken",
+    "Timeouts",
+    "TransportFailed",
+    "Unauthorized",
+    "UnexpectedResponse",
+    "Updated",
+    "UpsertedMeeting",
+    "__version__",
+    "to_company",
+    "to_contact",
+    "to_deal",
+    "to_ticket",
+]

@@ -14,7 +14,8 @@
     │       └── DailyLimitExceeded  429, and waiting is no use before the reset
     ├── HubSpotUnavailable        423, 477, 5xx: HubSpot could not do it now
     ├── UnexpectedResponse        an answer that can not be read, or a redirect
-    └── AmbiguousWriteError       a write left, no trustworthy answer came; it was not repeated
+    ├── AmbiguousWriteError       a write left, no trustworthy answer came; it was not repeated
+    └── AccountingError           a bulk run lost count of a record: a bug of this library
 
 This module knows which failures exist and what each carries. It must not know an HTTP library, how bodies are
 parsed, or the models. No message holds a token, a request body or more than a line of a response body.
@@ -29,6 +30,7 @@ from typing import Any, Self
 import msgspec
 
 __all__ = [
+    "AccountingError",
     "AmbiguousWriteError",
     "ConfigurationError",
     "Conflict",
@@ -253,3 +255,7 @@ class AmbiguousWriteError(HubSpotError):
     def __init__(self, message: str, *, why: str, **where: Any) -> None:
         super().__init__(message, **where)
         self.why = why
+
+
+class AccountingError(HubSpotError):
+    """The outcomes of a bulk run do not add up to the records it took: a bug of this library, never of the caller."""

@@ -10,10 +10,10 @@ HubSpot: https://developers.hubspot.com/docs/api-reference/crm-meetings-v3/guide
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime
 from enum import Enum
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from msgspec import UNSET, Struct, UnsetType
 
@@ -164,7 +164,7 @@ def _plain(name: str, value: object) -> str | int | float | bool | None:
     if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, (tuple, list, set, frozenset)):
-        return ";".join(str(_plain(name, item)) for item in value)
+        return ";".join(str(_plain(name, item)) for item in cast("Iterable[object]", value))
     raise InvalidRecord(
         f"property {name!r} is a {type(value).__name__}; HubSpot takes strings, numbers, booleans, dates and None"
     )

@@ -7,7 +7,7 @@ This module knows the outcomes and how they add up. It must not know I/O, tasks,
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from msgspec import Struct, structs
 
@@ -57,7 +57,8 @@ class Rejected(_Settled[R], Generic[R], frozen=True):
 class Ambiguous(_Settled[R], Generic[R], frozen=True):
     """This record left, and no trustworthy answer names it. It may have been done; it was not repeated.
 
-    `why`: `timeout`, `reset`, `5xx`, `locked`, `unreadable`, `missing_in_answer`, `not_told_apart` or `cancelled`.
+    `why`: `timeout`, `reset`, `5xx`, `locked`, `unreadable`, `missing_in_answer`, `not_told_apart`, `cancelled` or
+    `stopped`.
     `error` is what was seen, where something was. `ids` are meetings of the answer that may be this record.
     """
 
@@ -91,7 +92,7 @@ _COUNTERS = {
 
 
 class Report(Struct, kw_only=True):
-    """The account of a run. `pulled == done + rejected + ambiguous + not_sent` once the run has ended, however it ended.
+    """The account of a run: once it has ended, however, `pulled == done + rejected + ambiguous + not_sent`.
 
     Counts of records: `pulled` (taken from the source), `created`, `updated`, `archived`, `read`, `rejected`,
     `ambiguous`, `not_sent`. Counts of requests: `requests` (attempts that went out), `retries` (of them, repeats),
@@ -118,7 +119,7 @@ class Report(Struct, kw_only=True):
     bytes_received: int = 0
     seconds: float = 0.0
     quota_use: float | None = None
-    problems: tuple[Rejected[object] | Ambiguous[object] | NotSent[object], ...] = ()
+    problems: tuple[Rejected[Any] | Ambiguous[Any] | NotSent[Any], ...] = ()
 
     @property
     def done(self) -> int:
@@ -146,8 +147,8 @@ class Report(Struct, kw_only=True):
         for outcome in outcomes:
             kind = type(outcome)
             tally[kind] = tally.get(kind, 0) + 1
-            if kind in _PROBLEMS and len(self.problems) < _MOST_PROBLEMS:
-                self.problems += (outcome,)  # type: ignore[assignment]
+            if isinstance(outcome, (Rejected, Ambiguous, NotSent)) and len(self.problems) < _MOST_PROBLEMS:
+                self.problems += (outcome,)
         for kind, number in tally.items():
             name = _COUNTERS[kind]
             setattr(self, name, getattr(self, name) + number)
@@ -168,5 +169,4 @@ class Report(Struct, kw_only=True):
         return f"bulk {self.operation}: " + ", ".join(words)
 
 
-_PROBLEMS = (Rejected, Ambiguous, NotSent)
 _MOST_PROBLEMS = 100

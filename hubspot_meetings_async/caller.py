@@ -1,0 +1,173 @@
+"""The one call loop: limiter, token, transport, parsing and retry meet here and nowhere else.
+
+This module knows the order in which those take part in a call. It must not know the shapes of single endpoints, or
+bulk.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from typing import TypeVar
+
+import anyio
+
+from . import retry
+from .auth import Auth, Secret
+from .errors import AmbiguousWriteError, DeadlineExceeded, HubSpotError, RateLimited, TransportFailed, Unauthorized
+from .limiter import Lane, Limiter, Slot
+from .retry import Effect, RetryPolicy
+from .transport import Transport
+from .wire import Call, Quota, Replay, Request, Response, Trail, parse
+
+__all__ = ["Caller"]
+
+T = TypeVar("T")
+
+
+class Caller:
+    """Carries requests out: each waits for its share of the quota, goes out with a valid token, and is tried again
+    when that is safe and useful.
+
+    Args:
+        limiters: the gates that a request of each quota passes, in order.
+        call_s: seconds for a whole interactive call; bulk calls have no bound.
+        clock: the running loop's clock in seconds, for the moments in a `Trail`.
+    """
+
+    def __init__(
+        self,
+        *,
+        transport: Transport,
+        auth: Auth,
+        limiters: Mapping[Quota, tuple[Limiter, ...]],
+        policy: RetryPolicy,
+        call_s: float | None,
+        rng: random.Random,
+        clock: Callable[[], float] = anyio.current_time,
+    ) -> None:
+        self._transport = transport
+        self._auth = auth
+        self._limiters = limiters
+        self._policy = policy
+        self._call_s = call_s
+        self._rng = rng
+        self._clock = clock
+
+    def lane(self, lane: Lane) -> Call:
+        """The `Call` that sends in `lane`."""
+        call_s = self._call_s if lane is Lane.INTERACTIVE else None
+
+        async def call(request: Request[T], trail: Trail | None = None) -> T:
+            return await self._call(request, trail if trail is not None else Trail(), lane, call_s)
+
+        return call
+
+    async def _call(self, request: Request[T], trail: Trail, lane: Lane, call_s: float | None) -> T:
+        if call_s is None:
+            return await self._until_settled(request, trail, lane)
+        with anyio.move_on_after(call_s):
+            return await self._until_settled(request, trail, lane)
+        late = DeadlineExceeded(
+            f"the call's {call_s:g} s are over, quota waits and retries included", sent=trail.in_doubt, timeout=True
+        )
+        raise _final(late.at(method=request.method, path=request.path, attempt=trail.requests), request.replay)
+
+    async def _until_settled(self, request: Request[T], trail: Trail, lane: Lane) -> T:
+        failures = refusals = 0
+        at_head = renewed = False
+        while True:
+            token = await self._auth.token()
+            try:
+                return await self._attempt(request, trail, lane, token, at_head=at_head)
+            except HubSpotError as seen:
+                error = seen.at(method=request.method, path=request.path, attempt=trail.requests)
+            if isinstance(error, Unauthorized) and not renewed and await self._auth.renew(token):
+                renewed = True
+                continue
+            at_head = isinstance(error, RateLimited)
+            refusals += at_head
+            failures += not at_head
+            wait_s = retry.after(
+                error,
+                replay=request.replay,
+                failures=failures,
+                refusals=refusals,
+                policy=self._policy,
+                rng=self._rng,
+            )
+            if wait_s is None:
+                raise _final(error, request.replay)
+            trail.retries += 1
+            await anyio.sleep(wait_s)
+
+    async def _attempt(self, request: Request[T], trail: Trail, lane: Lane, token: Secret, *, at_head: bool) -> T:
+        gates = self._limiters[request.quota]
+        if len(gates) == 1:
+            async with gates[0].slot(lane, at_head=at_head) as slot:
+                return await self._exchange(request, trail, token, (slot,))
+        async with AsyncExitStack() as held:
+            slots = [await held.enter_async_context(gate.slot(lane, at_head=at_head)) for gate in gates]
+            return await self._exchange(request, trail, token, tuple(slots))
+
+    async def _exchange(self, request: Request[T], trail: Trail, token: Secret, slots: tuple[Slot, ...]) -> T:
+        def written() -> None:
+            trail.in_doubt = True
+            trail.requests += 1
+            trail.bytes_sent += len(request.body) if request.body is not None else 0
+            trail.last_sent_at = self._clock()
+            if trail.first_sent_at is None:
+                trail.first_sent_at = trail.last_sent_at
+            for slot in slots:
+                slot.written()
+            if trail.on_sent is not None:
+                trail.on_sent()
+
+        def answered(headers: Mapping[str, str]) -> None:
+            for slot in slots:
+                slot.answered(headers)
+
+        headers = {"Authorization": f"Bearer {token.reveal()}"}
+        if request.body is not None:
+            headers["Content-Type"] = "application/json"
+        response: Response = await self._transport.send(request, headers, on_written=written, on_answered=answered)
+        trail.bytes_received += len(response.body)
+        try:
+            value = parse(request, response)
+        except HubSpotError as error:
+            if isinstance(error, RateLimited):
+                trail.rate_limited += 1
+                _refused(slots, error)
+            if retry.effect_of(error) is not Effect.UNKNOWN:
+                trail.in_doubt = False
+            raise
+        trail.in_doubt = False
+        return value
+
+
+def _refused(slots: tuple[Slot, ...], error: RateLimited) -> None:
+    # The refusal belongs to one policy. The search gate is listed first; its refusals carry SECONDLY or no policy.
+    slot = slots[-1] if error.policy in ("TEN_SECONDLY_ROLLING", "DAILY") else slots[0]
+    slot.refused(
+        policy=error.policy,
+        retry_after_s=error.retry_after_s,
+        resets_at=getattr(error, "resets_at", None),
+    )
+
+
+def _final(error: HubSpotError, replay: Replay) -> HubSpotError:
+    """What the caller is told: a write that may have happened and is not repeatable has an error of its own."""
+    if replay is Replay.ALWAYS or retry.effect_of(error) is not Effect.UNKNOWN:
+        return error
+    ambiguous = AmbiguousWriteError(
+        f"this write left, and no trustworthy answer came: {error.message}. It may have been done, and was not "
+        "repeated; look the record up before sending it again.",
+        why="timeout" if isinstance(error, TransportFailed) and error.timeout else retry.why(error),
+        method=error.method,
+        path=error.path,
+        status=error.status,
+        attempt=error.attempt,
+    )
+    ambiguous.__cause__ = error
+    return ambiguous

@@ -1,0 +1,287 @@
+"""`/crm/…/objects/meetings`: one method an endpoint.
+
+This module knows paths, parameters and bodies of the meetings object. It must not know the transport, the limiter,
+or how to sleep; it is given a `Call`.
+
+HubSpot: https://developers.hubspot.com/docs/api-reference/crm-meetings-v3/guide
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from typing import Any, Final, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from .bulk.batches import Batch, Entry, Inputs
+from .errors import ConfigurationError
+from .models import Association, BatchResponse, Meeting, Page, UpsertedMeeting, property_values
+from .wire import Call, Replay, Request, Trail, encode, query_string, segment
+
+__all__ = ["API_VERSIONS", "Listing", "Meetings"]
+
+T = TypeVar("T")
+
+API_VERSIONS: Final = ("v3", "2026-03", "2026-09")
+"""The API versions this library speaks. Shapes are the same; paths differ."""
+
+MAX_PAGE: Final = 100
+MAX_PAGE_WITH_HISTORY: Final = 50
+
+_meeting = msgspec.json.Decoder(Meeting)
+_page = msgspec.json.Decoder(Page[Meeting])
+_batch = msgspec.json.Decoder(BatchResponse[Meeting])
+_upserted = msgspec.json.Decoder(BatchResponse[UpsertedMeeting])
+
+
+def objects_path(api_version: str) -> str:
+    """Where meetings live in an API version. Raises: ConfigurationError."""
+    if api_version not in API_VERSIONS:
+        raise ConfigurationError(f"api_version must be one of {', '.join(API_VERSIONS)}, not {api_version!r}")
+    if api_version == "v3":
+        return "/crm/v3/objects/meetings"
+    return f"/crm/objects/{api_version}/meetings"
+
+
+class Listing:
+    """All meetings of a list request: `async for` over it gives meetings, over `pages()` whole pages.
+
+    Each iteration begins anew at the first page (or at `after`).
+    """
+
+    def __init__(self, call: Call, path: str, parameters: Mapping[str, object]) -> None:
+        self._call = call
+        self._path = path
+        self._parameters = parameters
+
+    async def __aiter__(self) -> AsyncIterator[Meeting]:
+        async for page in self.pages():
+            for meeting in page.results:
+                yield meeting
+
+    async def pages(self) -> AsyncIterator[Page[Meeting]]:
+        """Page after page; `page.after` is the cursor to go on from later."""
+        after = self._parameters.get("after")
+        while True:
+            query = query_string({**self._parameters, "after": after})
+            page = await self._call(Request(method="GET", path=self._path, query=query, decoder=_page))
+            yield page
+            if page.after is None or page.after == after:
+                return
+            after = page.after
+
+
+class Meetings:
+    """The meetings object: single calls, lists and batches.
+
+    All methods raise `RequestRejected` or one of its kinds when HubSpot refuses, `HubSpotUnavailable` or
+    `TransportFailed` when it can not be had after the retries, `InvalidRecord` for arguments that can not be sent.
+    Reads, updates and archives are tried again on their own; a create whose answer was lost raises
+    `AmbiguousWriteError` and is not repeated.
+    """
+
+    def __init__(self, call: Call, *, api_version: str) -> None:
+        self._call = call
+        self._path = objects_path(api_version)
+
+    def _one(self, meeting_id: str | int, id_property: str | None) -> str:
+        what = "the id of a meeting" if id_property is None else f"the value of {id_property}"
+        return f"{self._path}/{segment(meeting_id, what=what, digits=id_property is None)}"
+
+    async def create(
+        self, properties: Mapping[str, Any] | Struct, *, associations: Sequence[Association] = ()
+    ) -> Meeting:
+        """Create one meeting (`POST …/objects/meetings`), linked to the `associations`.
+
+        Not repeated when the answer is lost: HubSpot has no idempotency key, and a second create is a second meeting.
+
+        Raises: AmbiguousWriteError when it left and no trustworthy answer came; Conflict when a unique value is taken.
+        """
+        body = encode({"properties": property_values(properties), "associations": list(associations)})
+        return await self._call(
+            Request(method="POST", path=self._path, body=body, decoder=_meeting, replay=Replay.IF_NOT_DONE)
+        )
+
+    async def get(
+        self,
+        meeting_id: str | int,
+        *,
+        properties: Sequence[str] = (),
+        properties_with_history: Sequence[str] = (),
+        associations: Sequence[str] = (),
+        archived: bool = False,
+        id_property: str | None = None,
+    ) -> Meeting:
+        """Read one meeting (`GET …/objects/meetings/{meetingId}`).
+
+        `associations` are object types (`"contacts"`). With `archived=True` only the recycling bin is looked at. With
+        `id_property`, `meeting_id` is the value of that unique property. Raises: NotFound.
+        """
+        query = query_string(
+            {
+                "properties": _names(properties),
+                "propertiesWithHistory": _names(properties_with_history),
+                "associations": _names(associations),
+                "archived": archived or None,
+                "idProperty": id_property,
+            }
+        )
+        return await self._call(
+            Request(method="GET", path=self._one(meeting_id, id_property), query=query, decoder=_meeting)
+        )
+
+    async def update(
+        self, meeting_id: str | int, properties: Mapping[str, Any] | Struct, *, id_property: str | None = None
+    ) -> Meeting:
+        """Write properties to a meeting (`PATCH …/objects/meetings/{meetingId}`); `""` clears one.
+
+        Tried again after lost answers: the same values once more do no harm. Raises: NotFound.
+        """
+        return await self._call(
+            Request(
+                method="PATCH",
+                path=self._one(meeting_id, id_property),
+                query=query_string({"idProperty": id_property}),
+                body=encode({"properties": property_values(properties)}),
+                decoder=_meeting,
+            )
+        )
+
+    async def archive(self, meeting_id: str | int) -> None:
+        """Move a meeting to the recycling bin (`DELETE …/objects/meetings/{meetingId}`).
+
+        HubSpot answers the same whether the meeting existed or not. It can be restored in the app for 90 days.
+        """
+        await self._call(Request(method="DELETE", path=self._one(meeting_id, None)))
+
+    def list(
+        self,
+        *,
+        properties: Sequence[str] = (),
+        properties_with_history: Sequence[str] = (),
+        associations: Sequence[str] = (),
+        archived: bool = False,
+        limit: int | None = None,
+        after: str | None = None,
+    ) -> Listing:
+        """All meetings in order of id (`GET …/objects/meetings`), page after page.
+
+            async for meeting in hubspot.meetings.list(properties=["hs_meeting_title"]): ...
+
+        `limit` is the size of a page: 1-100, 1-50 with histories, the most by default. `archived=True` lists the
+        recycling bin and nothing else. `after` is a page's cursor to go on from.
+        """
+        most = MAX_PAGE_WITH_HISTORY if properties_with_history else MAX_PAGE
+        if limit is not None and not 1 <= limit <= most:
+            raise ConfigurationError(f"limit is the size of a page, 1-{most} here, not {limit}")
+        parameters: dict[str, object] = {
+            "limit": limit or most,
+            "properties": _names(properties),
+            "propertiesWithHistory": _names(properties_with_history),
+            "associations": _names(associations),
+            "archived": archived or None,
+            "after": after,
+        }
+        return Listing(self._call, self._path, parameters)
+
+    # ---- batches: single calls of up to 100 inputs; `hubspot.bulk` takes any number
+
+    async def batch_create(self, inputs: Iterable[object]) -> BatchResponse[Meeting]:
+        """Create up to 100 meetings in one request (`POST …/batch/create`).
+
+        Every input gets an `objectWriteTraceId` of its own, so that one bad input does not fail the batch: look at
+        `errors`. `results` come in no promised order. Not repeated when the answer is lost.
+
+        Raises: AmbiguousWriteError; ConfigurationError for more than 100 inputs.
+        """
+        return await self.send_create(_body(Inputs.create(), inputs))
+
+    async def batch_read(
+        self,
+        inputs: Iterable[object],
+        *,
+        properties: Sequence[str] = (),
+        properties_with_history: Sequence[str] = (),
+        id_property: str | None = None,
+        archived: bool = False,
+    ) -> BatchResponse[Meeting]:
+        """Read up to 100 meetings (50 with histories) by id or unique value (`POST …/batch/read`).
+
+        Missing ones are in `errors`. Associations can not be read this way.
+        """
+        form = Inputs.read(
+            properties=properties, properties_with_history=properties_with_history, id_property=id_property
+        )
+        return await self.send_read(_body(form, inputs), archived=archived)
+
+    async def batch_update(self, inputs: Iterable[object], *, id_property: str | None = None) -> BatchResponse[Meeting]:
+        """Write properties to up to 100 meetings (`POST …/batch/update`), by id or by `id_property`."""
+        return await self.send_update(_body(Inputs.update(id_property=id_property), inputs))
+
+    async def batch_upsert(self, inputs: Iterable[object], *, id_property: str) -> BatchResponse[UpsertedMeeting]:
+        """Create or update up to 100 meetings by a unique property (`POST …/batch/upsert`).
+
+        `result.new` tells which it was.
+        """
+        return await self.send_upsert(_body(Inputs.upsert(id_property=id_property), inputs))
+
+    async def batch_archive(self, inputs: Iterable[object]) -> None:
+        """Move up to 100 meetings to the recycling bin (`POST …/batch/archive`); unknown ids are no error."""
+        await self.send_archive(_body(Inputs.archive(), inputs))
+
+    # ---- the same with an encoded body, for the bulk engine
+
+    async def send_create(self, body: bytes, trail: Trail | None = None) -> BatchResponse[Meeting]:
+        """`POST …/batch/create` with an encoded body."""
+        return await self._batch("create", body, _batch, trail, replay=Replay.IF_NOT_DONE)
+
+    async def send_read(
+        self, body: bytes, trail: Trail | None = None, *, archived: bool = False
+    ) -> BatchResponse[Meeting]:
+        """`POST …/batch/read` with an encoded body."""
+        return await self._batch("read", body, _batch, trail, query="archived=true" if archived else "")
+
+    async def send_update(self, body: bytes, trail: Trail | None = None) -> BatchResponse[Meeting]:
+        """`POST …/batch/update` with an encoded body."""
+        return await self._batch("update", body, _batch, trail)
+
+    async def send_upsert(self, body: bytes, trail: Trail | None = None) -> BatchResponse[UpsertedMeeting]:
+        """`POST …/batch/upsert` with an encoded body."""
+        return await self._batch("upsert", body, _upserted, trail)
+
+    async def send_archive(self, body: bytes, trail: Trail | None = None) -> None:
+        """`POST …/batch/archive` with an encoded body."""
+        await self._batch("archive", body, None, trail)
+
+    async def _batch(
+        self,
+        name: str,
+        body: bytes,
+        decoder: msgspec.json.Decoder[T] | None,
+        trail: Trail | None,
+        *,
+        replay: Replay = Replay.ALWAYS,
+        query: str = "",
+    ) -> T:
+        request = Request(
+            method="POST", path=f"{self._path}/batch/{name}", query=query, body=body, decoder=decoder, replay=replay
+        )
+        return await self._call(request, trail)
+
+
+def _body(form: Inputs, inputs: Iterable[object]) -> bytes:
+    entries: list[Entry] = []
+    for number, item in enumerate(inputs):
+        if number == form.max_inputs:
+            raise ConfigurationError(
+                f"one batch call takes up to {form.max_inputs} inputs; hubspot.bulk takes any number"
+            )
+        entries.append(form.entry(number, item, str(number)))
+    return form.body(Batch(0, entries))
+
+
+def _names(names: Sequence[str]) -> Sequence[str]:
+    if isinstance(names, str):
+        raise ConfigurationError(f"give a list of names, not the string {names!r}")
+    return names

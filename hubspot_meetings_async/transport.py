@@ -1,0 +1,225 @@
+"""One aiohttp session: a request in, a complete answer or a `TransportFailed` out.
+
+This module knows aiohttp, sockets and time-outs. It must not know HubSpot, JSON, retries, or what headers mean.
+aiohttp is imported when the first session opens: its import alone builds a TLS context and costs a fifth of a second.
+"""
+
+from __future__ import annotations
+
+import ssl as ssl_module
+import zlib
+from collections.abc import Callable, Mapping
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Protocol
+
+from msgspec import Struct
+
+from .errors import ConfigurationError, HubSpotError, TransportFailed, UnexpectedResponse, printable
+from .wire import Request, Response
+
+if TYPE_CHECKING:
+    import aiohttp
+
+__all__ = ["AiohttpTransport", "Timeouts", "Transport"]
+
+
+class Timeouts(Struct, frozen=True, kw_only=True):
+    """Time limits, all in seconds.
+
+    `call_s` bounds a whole interactive call: waiting for quota, all attempts and the pauses between them (None = no
+    bound; bulk runs have none). `attempt_s` bounds one attempt from the first byte to the last; HubSpot's own edge
+    gives up after 100 s. `connect_s` bounds getting a connection, TLS included; `read_s` the silence between two reads.
+    """
+
+    call_s: float | None = 120.0
+    attempt_s: float = 60.0
+    connect_s: float = 10.0
+    read_s: float = 60.0
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if value is None and name == "call_s":
+                continue
+            if not isinstance(value, (int, float)) or not 0 < value < float("inf"):
+                raise ConfigurationError(f"Timeouts: {name} must be a number of seconds above 0, not {value!r}")
+
+
+class Transport(Protocol):
+    """What the caller room needs of a transport."""
+
+    async def send(
+        self,
+        request: Request[Any],
+        headers: Mapping[str, str],
+        *,
+        on_written: Callable[[], None],
+        on_answered: Callable[[Mapping[str, str]], None],
+    ) -> Response:
+        """Send once. `on_written` runs when the request's headers have left, `on_answered` when the answer's
+        headers are here; both at once, in the loop. Raises TransportFailed or UnexpectedResponse."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        ...
+
+
+class AiohttpTransport:
+    """A `Transport` on one `aiohttp.ClientSession`, opened at the first request and bound to its event loop.
+
+    Never follows redirects, keeps no cookies, reads no proxy settings from the environment, and never sends a request
+    a second time by itself.
+    """
+
+    def __init__(
+        self,
+        *,
+        base_url: str,
+        headers: Mapping[str, str],
+        timeouts: Timeouts,
+        max_connections: int,
+        max_response_bytes: int,
+        ssl: ssl_module.SSLContext | None = None,
+    ) -> None:
+        self._base_url = base_url.rstrip("/")
+        self._headers = {"Accept": "application/json", "Accept-Encoding": "gzip", **headers}
+        self._timeouts = timeouts
+        self._max_connections = max_connections
+        self._max_response_bytes = max_response_bytes
+        self._ssl = ssl
+        self._session: aiohttp.ClientSession | None = None
+        self._closed = False
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else "open" if self._session is not None else "not opened"
+        return f"<AiohttpTransport to {self._base_url}, {state}>"
+
+    def _open(self) -> aiohttp.ClientSession:
+        import aiohttp
+
+        written = aiohttp.TraceConfig()
+        written.on_request_headers_sent.append(_headers_sent)
+        limits = self._timeouts
+        session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=self._max_connections,
+                # Below what servers and load balancers keep, so that few requests meet a connection that just closed.
+                keepalive_timeout=15.0,
+                ttl_dns_cache=300,
+                ssl=self._ssl if self._ssl is not None else True,
+            ),
+            headers=self._headers,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            # Bodies are decompressed here: aiohttp returns a gzip body that was cut midway without an error.
+            auto_decompress=False,
+            timeout=aiohttp.ClientTimeout(
+                total=limits.attempt_s, connect=limits.connect_s, sock_connect=limits.connect_s, sock_read=limits.read_s
+            ),
+            trust_env=False,
+            trace_configs=[written],
+        )
+        # aiohttp sends GET, PUT and DELETE again by itself when a pooled connection turns out dead: one slot of quota
+        # taken, two requests counted. Its own test client switches that off the same way; there is no public switch.
+        session._retry_connection = False  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        return session
+
+    async def send(
+        self,
+        request: Request[Any],
+        headers: Mapping[str, str],
+        *,
+        on_written: Callable[[], None],
+        on_answered: Callable[[Mapping[str, str]], None],
+    ) -> Response:
+        """Send once; see `Transport.send`."""
+        if self._closed:
+            raise ConfigurationError("this client is closed; make a new one, or keep its `async with` block open")
+        if self._session is None:
+            self._session = self._open()
+        import aiohttp
+        from yarl import URL
+
+        sent = False
+
+        def note_written() -> None:
+            nonlocal sent
+            sent = True
+            on_written()
+
+        target = self._base_url + request.path
+        try:
+            async with self._session.request(
+                request.method,
+                URL(f"{target}?{request.query}" if request.query else target, encoded=True),
+                data=request.body,
+                headers=headers,
+                allow_redirects=False,
+                trace_request_ctx=note_written,
+            ) as answer:
+                on_answered(answer.headers)
+                return Response(answer.status, answer.headers, await self._body(answer))
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            failure = _failure(error, sent=sent, host=self._base_url)
+        # Outside the handler: aiohttp's exceptions hold the request with its token, and must not stay chained to ours.
+        raise failure
+
+    async def _body(self, answer: aiohttp.ClientResponse) -> bytes:
+        cap = self._max_response_bytes
+        coding = answer.headers.get("Content-Encoding", "identity").lower()
+        if coding not in ("identity", "gzip"):
+            answer.close()
+            raise UnexpectedResponse(
+                f"the answer is {printable(coding)}-encoded, which was not asked for", status=answer.status
+            )
+        inflate = zlib.decompressobj(wbits=31) if coding == "gzip" else None
+        parts: list[bytes] = []
+        size = 0
+        try:
+            async for chunk in answer.content.iter_any():
+                part = chunk if inflate is None else inflate.decompress(chunk, cap + 1 - size)
+                size += len(part)
+                if size > cap:
+                    answer.close()
+                    raise UnexpectedResponse(
+                        f"the answer is larger than {cap:,} bytes; it was cut off", status=answer.status
+                    )
+                parts.append(part)
+        except zlib.error:
+            answer.close()
+            raise UnexpectedResponse("the answer says gzip, and is not", status=answer.status) from None
+        if inflate is not None and size and not inflate.eof:
+            raise UnexpectedResponse("the gzip answer ends midway", status=answer.status)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    async def aclose(self) -> None:
+        """Close all connections; the transport can not be used again."""
+        self._closed = True
+        if self._session is not None:
+            await self._session.close()
+
+
+async def _headers_sent(_session: object, context: SimpleNamespace, _params: object) -> None:
+    context.trace_request_ctx()
+
+
+def _failure(error: Exception, *, sent: bool, host: str) -> HubSpotError:
+    import aiohttp
+
+    match error:
+        case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError():
+            return TransportFailed(
+                f"no trusted TLS connection to {host}: {error}. "
+                "Check base_url, the machine's clock and its CA certificates.",
+                sent=False,
+                fatal=True,
+            )
+        case aiohttp.ClientConnectorError():
+            return TransportFailed(f"{host} can not be reached: {error}. Check base_url and the network.", sent=sent)
+        case TimeoutError():
+            stage = "no answer in time" if sent else "no connection in time"
+            return TransportFailed(f"{stage} from {host}", sent=sent, timeout=True)
+        case aiohttp.InvalidURL():
+            return ConfigurationError(f"base_url makes no valid URL: {host!r}")
+        case _:
+            return TransportFailed(f"the connection to {host} broke: {type(error).__name__}: {error}", sent=sent)
