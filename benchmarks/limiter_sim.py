@@ -159,11 +159,11 @@ class World:
             self.server.stamp(loop.time(), foreign=True)
 
     async def visitor(self, every_s: float, until: float) -> None:
-        """An interactive call now and then."""
+        """One interactive call at a time, now and then: a phase of its own each time."""
         loop = asyncio.get_running_loop()
         async with asyncio.TaskGroup() as calls:
             while loop.time() < until:
-                await asyncio.sleep(self.rng.expovariate(1 / every_s))
+                await asyncio.sleep(self.rng.uniform(0.5, 1.5) * every_s)
                 calls.create_task(self.call(Lane.INTERACTIVE))
 
 
@@ -303,10 +303,11 @@ def _report_search(seconds: float) -> None:
 
 
 async def _cost_us(lane: Lane, waiting: int, calls: int) -> float:
+    # Alone: no call ever waits. Waiting: a limit low enough that the thousand always do.
+    limit, window_s = (500, 0.1) if waiting else (calls, 3600.0)
     gate = QuotaGate(
-        limit=calls if not waiting else 500, window_s=3600.0 if not waiting else 0.1, assumed=False, probe_first=False,
-        bulk_rate=1000.0, bulk_burst=5,
-    )  # fmt: skip
+        limit=limit, window_s=window_s, assumed=False, probe_first=False, bulk_rate=1.02 if waiting else 1e6
+    )
     headers = Window(10**6, 3600.0).stamp(0.0)[1]
 
     async def one() -> None:

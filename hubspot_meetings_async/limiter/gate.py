@@ -33,7 +33,8 @@ class QuotaGate:
         assumed: The limit is a guess, which the first `X-HubSpot-RateLimit-Max` replaces. When False it stays, unless
             that header tells a lower one.
         probe_first: Let one call find out how full the window is before the others go.
-        bulk_rate: Pace of the bulk lane, as a multiple of limit / window_s.
+        bulk_rate: Pace of the bulk lane, as a multiple of limit / window_s. From the fourth window on it follows the
+            answer times, with a quarter of this margin.
         bulk_burst: Bulk calls that may go at once after a rest.
         bulk_share: Share of the slots that bulk keeps, when it wants them, under a flood of interactive calls.
         reserve: Slots that bulk leaves free for interactive calls (beyond its own share); each costs throughput.
@@ -55,7 +56,7 @@ class QuotaGate:
         assumed: bool = True,
         probe_first: bool = True,
         bulk_rate: float = 1.02,
-        bulk_burst: int = 5,
+        bulk_burst: int = 3,
         bulk_share: float = 0.2,
         reserve: int = 0,
         learn_stamp: bool = False,

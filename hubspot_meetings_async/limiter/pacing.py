@@ -13,6 +13,8 @@ from aiolimiter import AsyncLimiter
 
 __all__ = ["Pacer"]
 
+_WORTH_A_CHANGE = 0.005
+
 
 class Pacer:
     """A token bucket whose rate can change, for one caller at a time.
@@ -35,12 +37,13 @@ class Pacer:
 
     @property
     def rate_per_s(self) -> float:
-        """Calls per second in the long run. Set it to pace at another rate from the next call on."""
+        """Calls per second in the long run."""
         return self._rate_per_s
 
-    @rate_per_s.setter
-    def rate_per_s(self, rate_per_s: float) -> None:
-        self._rate_per_s = rate_per_s
+    def pace(self, rate_per_s: float) -> None:
+        """Pass calls at another rate from the next one on. Too small a change is not worth a new bucket."""
+        if abs(rate_per_s - self._rate_per_s) > _WORTH_A_CHANGE * self._rate_per_s:
+            self._rate_per_s = rate_per_s
 
     def ready(self) -> bool:
         """True when a call would pass at once."""
@@ -56,6 +59,15 @@ class Pacer:
     async def _renew(self, period_s: float) -> None:
         # An AsyncLimiter can not change its rate. The new one starts with as many tokens taken as the old one had, or
         # a limit that goes to and fro would let a burst pass each time. The acquire never waits: the bucket is new.
-        old, self._bucket = self._bucket, AsyncLimiter(self._burst, period_s)
-        free = next((n for n in range(self._burst, 0, -1) if old.has_capacity(n)), 0)
-        await self._bucket.acquire(self._burst - free)
+        taken = self._burst - _tokens(self._bucket)
+        self._bucket = AsyncLimiter(self._burst, period_s)
+        await self._bucket.acquire(taken)
+
+
+def _tokens(bucket: AsyncLimiter) -> float:
+    """The tokens in a bucket, which tells them only by yes or no; rounded to whole ones each change would lose half."""
+    least, most = 0.0, bucket.max_rate
+    for _ in range(10):
+        middle = (least + most) / 2
+        least, most = (middle, most) if bucket.has_capacity(middle) else (least, middle)
+    return least

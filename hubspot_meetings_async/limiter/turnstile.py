@@ -25,6 +25,11 @@ __all__ = ["Settings", "Turn", "Turnstile"]
 
 # A request that left and was never answered is stamped within this time after we gave it up, or never.
 _LATE_STAMP_S = 1.0
+# Weight of one call in the running mean of the time a slot is busy.
+_BUSY_WEIGHT = 0.02
+# From the fourth window on bulk is spread evenly, at a quarter of the margin that makes up for lost time before.
+_EVEN_AFTER_WINDOWS = 3
+_EVEN_MARGIN = 0.25
 # Max counts calls per ten seconds where no interval header says otherwise.
 _PUBLISHED_WINDOW_S = 10.0
 _WINDOW_POLICIES = frozenset({TEN_SECONDLY, SECONDLY})
@@ -135,6 +140,8 @@ class Turnstile:
         # The one bulk call that holds a slot and waits for its token. No more than one: slots that wait for tokens
         # would be missing to the interactive lane, and a pause would let their tokens pile up into a burst.
         self._pacing: Turn | None = None
+        self._busy_s = 0.0
+        self._even_from_at = math.inf
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = math.inf
@@ -172,8 +179,9 @@ class Turnstile:
         if turn.sent_at is None:
             self.sent(turn)
         now = turn.answered_at = self.now()
-        self._settle(turn, now, now)
+        stamped_by = self._settle(turn, now, now)
         self._learn(turn, headers, now)
+        self._repace(stamped_by - turn.began_at, now)
         self.dispatch()
 
     def refused(self, turn: Turn, policy: str | None, retry_after_s: float | None, resets_at: datetime | None) -> None:
@@ -334,10 +342,12 @@ class Turnstile:
         if turn is self._pacing:
             self._pacing = None
 
-    def _settle(self, turn: Turn, stamped_by: float, now: float) -> None:
+    def _settle(self, turn: Turn, stamped_by: float, now: float) -> float:
         sent_at = stamped_by if turn.sent_at is None else turn.sent_at
         self.foreign.ended(stamped_by, now)
-        self.ledger.settle(turn.lane, min(stamped_by, sent_at + self.stamp_bound_s(now)))
+        rests_from = min(stamped_by, sent_at + self.stamp_bound_s(now))
+        self.ledger.settle(turn.lane, rests_from)
+        return rests_from
 
     def stamp_bound_s(self, now: float) -> float:
         """The learned bound on the jitter of stamps; infinity when there is none to trust."""
@@ -394,7 +404,20 @@ class Turnstile:
             self.ledger.window_s = self.foreign.window_s = self.shutter.longest_s = window_s
             if self.jitter is not None:
                 self.jitter.window_s = window_s
-        self.pacer.rate_per_s = self.settings.bulk_rate * min(self.limit, published) / self.ledger.window_s
+
+    def _repace(self, busy_s: float, now: float) -> None:
+        window_s = self.ledger.window_s
+        busy_s = min(busy_s, window_s)
+        self._busy_s += (busy_s - self._busy_s) * (_BUSY_WEIGHT if self._busy_s else 1.0)
+        limit = self.limit if self.published is None else min(self.limit, self.published)
+        rate_per_s, margin = limit / window_s, self.settings.bulk_rate - 1
+        if now >= self._even_from_at:
+            # A slot comes back after the window and the time it was busy. Calls spread over the window alone leave the
+            # end of each such cycle empty, and whoever comes then waits for the next one. So spread them over the
+            # cycle, with little more than the pace it has; this can cost part of a cycle once, which a run of
+            # seconds should not pay.
+            rate_per_s, margin = limit / (window_s + self._busy_s), margin * _EVEN_MARGIN
+        self.pacer.pace(rate_per_s * (1 + margin))
 
     # --- the day ----------------------------------------------------------------------------------------------------
 
@@ -443,6 +466,7 @@ class Turnstile:
                     "this QuotaGate belongs to another event loop; make one gate (one client) for each loop"
                 )
             self._loop = loop
+            self._even_from_at = loop.time() + _EVEN_AFTER_WINDOWS * self.ledger.window_s
         return loop.time()
 
 
