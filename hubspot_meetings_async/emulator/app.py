@@ -73,6 +73,7 @@ class FrontDoor:
         self._forward_latency_s = forward_latency_s
         self._service_latency_s = service_latency_s
         self._rng = random.Random(seed)
+        self._watchers: list[tuple[int, asyncio.Event]] = []
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer one request."""
@@ -103,6 +104,8 @@ class FrontDoor:
             # A hole in the emulator: say so in its log, and answer as HubSpot would.
             _logger.exception("the emulator failed on %s %s", request.method, path)
             reply = _refused(Refusal(500, "internal error"), correlation_id, {})
+        house.counts.judge()
+        self._tell_watchers()
         fault = reply.fault
         await self._wait(self._service_latency_s, 0.0 if fault is None else fault.latency_s)
         entry = RequestEntry(
@@ -205,6 +208,21 @@ class FrontDoor:
         if status == 429 and fault.message is None:
             return _json_reply(*rate_limited(fault.policy, correlation_id, self._request_id()), headers)
         return _json_reply(status, fault.refusal().body(correlation_id), headers)
+
+    async def until_judged(self, number: int) -> None:
+        """Wait until so many requests were stamped, and refused or carried out."""
+        if self.house.counts.judged < number:
+            event = asyncio.Event()
+            self._watchers.append((number, event))
+            await event.wait()
+
+    def _tell_watchers(self) -> None:
+        if self._watchers:
+            judged = self.house.counts.judged
+            for number, event in self._watchers:
+                if number <= judged:
+                    event.set()
+            self._watchers = [(number, event) for number, event in self._watchers if number > judged]
 
     def _request_id(self) -> str:
         return f"{self._rng.getrandbits(64):016x}"

@@ -96,6 +96,7 @@ class Counts:
         """Start anew."""
         self.started_s = started_s
         self.requests = 0
+        self.judged = 0
         self.by_operation: Counter[str] = Counter()
         self.by_status: Counter[int] = Counter()
         self.injected_429 = 0
@@ -106,6 +107,10 @@ class Counts:
         self.requests += 1
         self.by_operation[operation] += 1
         return self.requests
+
+    def judge(self) -> None:
+        """Count a request that was stamped, and refused or carried out."""
+        self.judged += 1
 
     def leave(self, entry: RequestEntry) -> None:
         """Count what became of it."""

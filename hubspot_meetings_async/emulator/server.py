@@ -160,6 +160,16 @@ class Emulator:
         window = self.quota.apps.get(app)
         return [] if window is None else [stamp - started_s for stamp in window.accepted]
 
+    async def until_requests(self, number: int) -> None:
+        """Wait until so many requests since the start (or the last reset) were refused or carried out.
+
+        Their answers may still be on the way: with a fault, with `service_latency_s`, or for ever. A test that cancels
+        or closes in the middle of a request needs no sleeping with this. Raises: RuntimeError when it is not running.
+        """
+        if self._door is None:
+            raise RuntimeError("the emulator is not running; no request will come")
+        await self._door.until_judged(number)
+
     def reset(self, *, records: bool = True, properties: bool = True, faults: bool = True, counts: bool = True) -> None:
         """Start anew, whole or in parts; `counts` includes the windows of the quota."""
         self._house.reset(records=records, properties=properties, faults=faults, counts=counts)

@@ -36,8 +36,9 @@ def parse_ms(text: str) -> int:
     digits = text[1:] if text[:1] == "-" else text
     if digits.isascii() and digits.isdigit():
         return int(text)
-    if text[10:11] != "T":
-        raise ValueError("no time of day")
+    # fromisoformat() reads more spellings than ISO's plain one: week dates, no dashes, a blank for the T.
+    if text[4:5] != "-" or text[7:8] != "-" or text[10:11] != "T":
+        raise ValueError("not a date with a time of day")
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError("no offset")
@@ -64,6 +65,6 @@ def canonical_date(text: str) -> str:
             return (_EPOCH + timedelta(days=days)).date().isoformat()
         except OverflowError as error:
             raise ValueError("out of range") from error
-    if len(text) != 10:
+    if len(text) != 10 or text[4] != "-" or text[7] != "-":
         raise ValueError("not a date")
     return date.fromisoformat(text).isoformat()
