@@ -215,6 +215,15 @@ class FrontDoor:
             event = asyncio.Event()
             self._watchers.append((number, event))
             await event.wait()
+            if self.house.counts.judged < number:
+                raise RuntimeError(f"the emulator closed before request {number} came")
+
+    def close(self) -> None:
+        """Let go of everyone who waits: hanging requests, and those who wait for requests."""
+        self.closing.set()
+        for _, event in self._watchers:
+            event.set()
+        self._watchers = []
 
     def _tell_watchers(self) -> None:
         if self._watchers:

@@ -70,6 +70,14 @@ async def test_closing_does_not_wait_for_open_connections() -> None:
         await writer.wait_closed()
 
 
+async def test_closing_lets_go_of_those_who_wait_for_requests() -> None:
+    async with Emulator() as hubspot:
+        waiting = asyncio.ensure_future(hubspot.until_requests(1))
+        await asyncio.sleep(0)
+    with pytest.raises(RuntimeError, match="closed before request 1"):
+        await waiting
+
+
 def test_it_imports_nothing_from_the_rest_of_the_package() -> None:
     folder = Path(hubspot_meetings_async.emulator.__file__).parent
     allowed = set(sys.stdlib_module_names) | {"aiohttp", "msgspec"}
