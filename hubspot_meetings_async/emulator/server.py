@@ -164,8 +164,9 @@ class Emulator:
         """Wait until so many requests since the start (or the last reset) were refused or carried out.
 
         Their answers may still be on the way: with a fault, with `service_latency_s`, or for ever. A test that cancels
-        or closes in the middle of a request needs no sleeping with this. Raises: RuntimeError when it is not running, or closes
-        meanwhile.
+        or closes in the middle of a request needs no sleeping with this.
+
+        Raises: RuntimeError when it is not running, or closes meanwhile.
         """
         if self._door is None:
             raise RuntimeError("the emulator is not running; no request will come")
