@@ -5,8 +5,9 @@
 This module knows tasks, streams and the order of things. It must not know HTTP, the client, or file formats: it is
 given an operation, an async function that carries one encoded batch out.
 
-How many workers: there is always one that holds a batch and waits for its turn. The moment its request leaves, another
-is started if none is idle. So as many requests are in flight as the quota admits at the present latency, and one waits.
+How many workers: the first goes alone until HubSpot has done something for it. From then on there is always one that
+holds a batch and waits for its turn: the moment its request leaves, another is started if none is idle. So as many
+requests are in flight as the quota admits at the present latency, and one waits.
 """
 
 from __future__ import annotations
@@ -334,10 +335,15 @@ class Run(Generic[R]):
         cast("TaskGroup", self._tasks).start_soon(self._work, self._batches.clone(), self._to_user.clone())
 
     def _request_left(self, flight: _Flight) -> None:
-        """A worker's request is out: see to it that somebody holds the next one ready."""
+        """A worker's request is out."""
         if flight.queued:
             flight.queued = False
             self._queued -= 1
+        if self._succeeded:
+            self._keep_one_ready()
+
+    def _keep_one_ready(self) -> None:
+        """See to it that somebody holds the next batch ready."""
         if self._feeding and not self._idle and not self._queued and self._workers < self._most_workers:
             self._start_worker()
 
@@ -383,7 +389,9 @@ class Run(Generic[R]):
         except HubSpotError as error:
             return self._failed(flight, piece, error)
         self._failures_in_row = 0
-        self._succeeded = True
+        if not self._succeeded:
+            self._succeeded = True
+            self._keep_one_ready()
         if answer is None:
             return self._replace(flight, piece, (), settle_archived(entries))
         may_repeat = operation.may_repeat and piece.rounds + 1 < _MOST_ROUNDS
