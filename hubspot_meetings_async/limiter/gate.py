@@ -13,9 +13,10 @@ from types import TracebackType
 from typing import Self
 
 from ..errors import ConfigurationError
+from .lanes import Turn
 from .protocol import Lane, QuotaStats, Slot
 from .published import SECONDLY, TEN_SECONDLY, Limits
-from .turnstile import Settings, Turn, Turnstile
+from .turnstile import Settings, Turnstile
 
 __all__ = ["QuotaGate", "search_gate"]
 
@@ -56,7 +57,7 @@ class QuotaGate:
         assumed: bool = True,
         probe_first: bool = True,
         bulk_rate: float = 1.02,
-        bulk_burst: int = 3,
+        bulk_burst: int = 5,
         bulk_share: float = 0.2,
         reserve: int = 0,
         learn_stamp: bool = False,

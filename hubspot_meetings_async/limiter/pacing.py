@@ -23,11 +23,12 @@ class Pacer:
     at a time in here, and keeps the rest in its lane: that is the lock this bucket needs.
     """
 
-    __slots__ = ("_bucket", "_burst", "_rate_per_s")
+    __slots__ = ("_bucket", "_burst", "_owed", "_rate_per_s")
 
     def __init__(self, rate_per_s: float, burst: int) -> None:
         self._burst = burst
         self._rate_per_s = rate_per_s
+        self._owed = 0
         self._bucket = AsyncLimiter(burst, burst / rate_per_s)
 
     @property
@@ -49,12 +50,24 @@ class Pacer:
         """True when a call would pass at once."""
         return self._bucket.has_capacity()
 
-    async def wait(self) -> None:
-        """Take one token, waiting for it if need be. Returns without a switch of tasks when one is there."""
+    def owe(self, most: int) -> None:
+        """Somebody went past the bucket. Calls that come through it take a token more each until that is made up for.
+
+        `most` bounds what is owed.
+        """
+        self._owed = min(self._owed + 1, most)
+
+    async def wait(self, *, pay: bool = True) -> None:
+        """Take one token, waiting for it if need be. Returns without a switch of tasks when one is there.
+
+        With `pay`, take some of the owed ones too.
+        """
         period_s = self._burst / self._rate_per_s
         if self._bucket.time_period != period_s:
             await self._renew(period_s)
-        await self._bucket.acquire()
+        owed = min(self._owed, self._burst - 1) if pay else 0
+        self._owed -= owed
+        await self._bucket.acquire(1 + owed)
 
     async def _renew(self, period_s: float) -> None:
         # An AsyncLimiter can not change its rate. The new one starts with as many tokens taken as the old one had, or

@@ -10,18 +10,20 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections import OrderedDict
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
+import msgspec
+
 from ..errors import ConfigurationError, DailyLimitExceeded
 from .governor import DailyBudget, ForeignUse, Shutter, StampJitter, read_headers
+from .lanes import Turn, WaitingLine
 from .ledger import SlotLedger
 from .pacing import Pacer
 from .protocol import Lane
 from .published import DAILY, SECONDLY, TEN_SECONDLY
 
-__all__ = ["Settings", "Turn", "Turnstile"]
+__all__ = ["Settings", "Turnstile"]
 
 # A request that left and was never answered is stamped within this time after we gave it up, or never.
 _LATE_STAMP_S = 1.0
@@ -30,92 +32,23 @@ _BUSY_WEIGHT = 0.02
 # From the fourth window on bulk is spread evenly, at a quarter of the margin that makes up for lost time before.
 _EVEN_AFTER_WINDOWS = 3
 _EVEN_MARGIN = 0.25
+# The pace makes up for interactive calls up to this part of the limit; a flood is kept off by the share instead.
+_MOST_OWED = 10
 # Max counts calls per ten seconds where no interval header says otherwise.
 _PUBLISHED_WINDOW_S = 10.0
 _WINDOW_POLICIES = frozenset({TEN_SECONDLY, SECONDLY})
 
 
-class Turn:
-    """One call's passage: waiting, holding a slot, under way, done.
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """The gate's arguments that do not change while it works; `QuotaGate` explains and checks them."""
 
-    Attributes:
-        lane: The line it stands in.
-        at_head: It was refused once and goes before those that never had a turn.
-        granted: Set when its slot comes (True), or when waiting has no use any more (False).
-        began_at: When it last got its slot.
-        sent_at: When the request left; None before.
-        answered_at: When its answer arrived; None before.
-        was_refused: The answer was a 429.
-        daily_probe: It goes to see if the day's calls are really spent.
-    """
-
-    __slots__ = ("answered_at", "at_head", "began_at", "daily_probe", "granted", "lane", "sent_at", "was_refused")
-
-    def __init__(self, lane: Lane, at_head: bool) -> None:
-        self.lane = lane
-        self.at_head = at_head
-        self.granted: asyncio.Future[bool] | None = None
-        self.began_at = -math.inf
-        self.sent_at: float | None = None
-        self.answered_at: float | None = None
-        self.was_refused = False
-        self.daily_probe = False
-
-
-class WaitingLine:
-    """First come, first served, the refused ones (in their own order) in front. Leaving costs the same anywhere."""
-
-    __slots__ = ("_again", "_fresh")
-
-    def __init__(self) -> None:
-        self._again: OrderedDict[Turn, None] = OrderedDict()
-        self._fresh: OrderedDict[Turn, None] = OrderedDict()
-
-    def __len__(self) -> int:
-        return len(self._again) + len(self._fresh)
-
-    def join(self, turn: Turn) -> None:
-        """Stand at the end, or at the end of the refused ones."""
-        (self._again if turn.at_head else self._fresh)[turn] = None
-
-    def rejoin(self, turn: Turn) -> None:
-        """Stand before all others: its slot was taken back before it could be used."""
-        self._again[turn] = None
-        self._again.move_to_end(turn, last=False)
-
-    def pop(self) -> Turn:
-        """The one whose turn it is."""
-        return (self._again or self._fresh).popitem(last=False)[0]
-
-    def leave(self, turn: Turn) -> None:
-        """Give up waiting."""
-        self._again.pop(turn, None)
-        self._fresh.pop(turn, None)
-
-
-class Settings:
-    """The gate's arguments, checked."""
-
-    __slots__ = ("assumed", "bulk_burst", "bulk_rate", "bulk_share", "name", "probe_first", "reserve")
-
-    def __init__(
-        self,
-        *,
-        assumed: bool,
-        probe_first: bool,
-        bulk_rate: float,
-        bulk_burst: int,
-        bulk_share: float,
-        reserve: int,
-        name: str,
-    ) -> None:
-        self.assumed = assumed
-        self.probe_first = probe_first
-        self.bulk_rate = bulk_rate
-        self.bulk_burst = bulk_burst
-        self.bulk_share = bulk_share
-        self.reserve = reserve
-        self.name = name
+    assumed: bool
+    probe_first: bool
+    bulk_rate: float
+    bulk_burst: int
+    bulk_share: float
+    reserve: int
+    name: str
 
 
 class Turnstile:
@@ -155,7 +88,7 @@ class Turnstile:
         try:
             if not self._take_at_once(turn, now):
                 await self._wait(turn)
-            while turn is self._pacing and not await self._paced(turn):
+            while not await self._cleared(turn):
                 await self._wait(turn, rejoin=True)
         except BaseException:
             if turn.daily_probe:
@@ -163,7 +96,7 @@ class Turnstile:
             raise
 
     def sent(self, turn: Turn) -> None:
-        """The request leaves, perhaps for the second time."""
+        """The request leaves, perhaps not for the first time."""
         now = self.now()
         if turn.sent_at is not None:
             # The transport repeats it by itself: two stamps, and one slot is not enough for them.
@@ -191,11 +124,13 @@ class Turnstile:
         now = self.now()
         if policy == DAILY:
             self._end_day(now, resets_at)
-        elif policy == self.settings.name or not {policy, self.settings.name} <= _WINDOW_POLICIES:
-            # Not so when another window than ours refused (a search that counts in two gates).
+            self.shutter.passed(turn.began_at)
+        elif policy != self.settings.name and {policy, self.settings.name} <= _WINDOW_POLICIES:
+            # Another window refused (a search counts in two gates); this one let it pass.
+            self.shutter.passed(turn.began_at)
+        else:
             self.shutter.refuse(now, turn.began_at, retry_after_s)
-            if turn.answered_at is not None:
-                self.foreign.forget(turn.answered_at)
+            self.foreign.forget(now if turn.answered_at is None else turn.answered_at)
             if self.jitter is not None:
                 self.jitter.forget()
         self.dispatch()
@@ -238,12 +173,15 @@ class Turnstile:
         free = limit - ledger.in_use
         if free <= 0:
             return None
-        share = min(round(self.settings.bulk_share * limit), limit - 1)
+        share = self._share(limit)
         if interactive and not (bulk and ledger.in_use_interactive >= limit - share):
             return Lane.INTERACTIVE
         if bulk and self._pacing is None and (free > self.settings.reserve or ledger.in_use_bulk < share):
             return Lane.BULK
         return None
+
+    def _share(self, limit: int) -> int:
+        return min(round(self.settings.bulk_share * limit), limit - 1)
 
     def saturated(self, lane: Lane) -> bool:
         """True when a call entering this lane now would have to wait."""
@@ -298,6 +236,9 @@ class Turnstile:
         self.granted[turn.lane] += 1
         if turn.lane is Lane.BULK:
             self._pacing = turn
+        elif self.bulk:
+            # Both lanes together keep the pace, or the slots of a window run out before its end.
+            self.pacer.owe(max(self.pacer.burst, self.limit // _MOST_OWED))
 
     async def _wait(self, turn: Turn, *, rejoin: bool = False) -> None:
         line = self.interactive if turn.lane is Lane.INTERACTIVE else self.bulk
@@ -314,20 +255,22 @@ class Turnstile:
         if not useful:
             raise self._daily_error()
 
-    async def _paced(self, turn: Turn) -> bool:
-        """Wait for a token. False when the gate shut meanwhile, and the slot is gone."""
-        try:
-            await self.pacer.wait()
-        except BaseException:
-            self._withdraw(turn)
-            raise
-        now = self.now()
+    async def _cleared(self, turn: Turn) -> bool:
+        """Wait for a token, in the bulk lane. False when the gate shut meanwhile, and the slot is gone."""
+        paced = turn is self._pacing
+        if paced:
+            try:
+                await self.pacer.wait(pay=self.ledger.in_use_bulk > self._share(self.limit))
+            except BaseException:
+                self._withdraw(turn)
+                raise
         if self.shutter.overtook(turn.began_at):
             self._withdraw(turn)
             return False
-        turn.began_at = now
-        self._pacing = None
-        self.dispatch()
+        if paced:
+            turn.began_at = self.now()
+            self._pacing = None
+            self.dispatch()
         return True
 
     def _withdraw(self, turn: Turn) -> None:
