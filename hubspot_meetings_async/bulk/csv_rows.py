@@ -58,6 +58,11 @@ class Rows:
         return self._taken[0].number
 
     @property
+    def waiting(self) -> int:
+        """Lines that were read and belong to rows to come."""
+        return len(self._again)
+
+    @property
     def text(self) -> str:
         """The row's lines as they stand in the file."""
         return "".join(line.text for line in self._taken).rstrip("\r\n")

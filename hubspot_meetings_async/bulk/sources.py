@@ -36,7 +36,8 @@ class Source:
     `path` is a file's name (`.gz` is unpacked), `-` for standard input, or an open binary stream. The format follows
     from the name, else from the first character. JSONL takes one object a line: properties (`{"hs_meeting_title": …}`,
     with `id` where the call needs one), HubSpot's input (`{"id": …, "properties": {…}, "associations": […]}`), or a
-    line of a rejects file, of which the `record` is taken. CSV takes a header and rows; see `Columns`.
+    line of a rejects file, of which the `record` is taken; those with an ambiguous outcome only with `ambiguous_too`,
+    since sending a create again could make it twice. CSV takes a header and rows; see `Columns`.
 
     `line` (lines read so far), `blank` (rows without content) and `rows` (records and broken ones) can be read while
     it runs. `on_warning` hears of things that are odd but not wrong; by default they are logged.
@@ -52,9 +53,12 @@ class Source:
         format: Format | None = None,
         columns: Columns | None = None,
         encoding: str = "utf-8",
+        ambiguous_too: bool = True,
         on_warning: Callable[[str], None] = _log.warning,
     ) -> None:
         self._stream, self.name = opened(path)
+        self._ambiguous_too = ambiguous_too
+        self._table: Rows | None = None
         self.rows = 0
         self.blank = 0
         try:
@@ -70,8 +74,8 @@ class Source:
 
     @property
     def line(self) -> int:
-        """How many lines have been read."""
-        return self._lines.number
+        """How many lines have been read; the rows on them have all been given."""
+        return self._lines.number - (self._table.waiting if self._table is not None else 0)
 
     def __iter__(self) -> Iterator[Record | Broken]:
         return self._items
@@ -100,13 +104,13 @@ class Source:
                 yield None
                 continue
             try:
-                yield _json_record(line)
+                yield _json_record(line, ambiguous_too=self._ambiguous_too)
             except Unreadable as error:
                 yield Broken(line.number, line.text.rstrip("\r\n"), str(error))
 
     def _csv(self, columns: Columns, warn: Callable[[str], None]) -> Iterator[Record | Broken | None]:
         # Not a generator itself: a header that makes no sense is an error of the call, before anything is sent.
-        rows = Rows(self._lines)
+        rows = self._table = Rows(self._lines)
         header = rows.header()
         if header is None:
             return iter(())
@@ -170,7 +174,7 @@ _MEMBERS = {"id", "properties", "associations", "objectWriteTraceId"}
 _REJECT_MEMBERS = {"line", "outcome", "reason", "record"}
 
 
-def _json_record(line: Line) -> Record:
+def _json_record(line: Line, *, ambiguous_too: bool) -> Record:
     if line.trouble is not None:
         raise Unreadable(line.trouble)
     try:
@@ -178,6 +182,11 @@ def _json_record(line: Line) -> Record:
         if members.keys() >= _REJECT_MEMBERS:
             if members["record"] is None:
                 raise Unreadable("this row was broken in its source: mend it there, or write the record into 'record'")
+            if members["outcome"] == "ambiguous" and not ambiguous_too:
+                raise Unreadable(
+                    "HubSpot may have done this already (its outcome was ambiguous): look it up there, and remove the"
+                    ' line or make its outcome "not_sent"'
+                )
             members = msgspec.convert(members["record"], dict[str, Any])
     except (msgspec.MsgspecError, RecursionError) as error:
         raise Unreadable(f"not one JSON object: {error}") from error

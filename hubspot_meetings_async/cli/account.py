@@ -1,0 +1,118 @@
+"""The account of a push, as a table for people and as JSON for programs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from .exits import BROKEN_OFF, DONE, SOME_LEFT, advice, code_of, told
+from .pushing import Account
+from .rejects import Rejects
+from .terminal import say
+
+__all__ = ["as_json", "exit_code", "show"]
+
+
+# A shorter run starts on an empty window and says nothing about how well the quota is used.
+_QUOTA_WINDOW_S = 10
+
+
+def exit_code(account: Account, rejects: Rejects) -> int:
+    """The exit code that tells this account."""
+    if account.signal is not None:
+        return 128 + account.signal
+    if account.failure is not None:
+        return code_of(account.failure)
+    if rejects.trouble is not None:
+        return BROKEN_OFF
+    return SOME_LEFT if account.left else DONE
+
+
+def show(account: Account, rejects: Rejects, console: Console, *, title: str, can_go_on: bool) -> None:
+    """Print what became of every row, and what to do about those that were not done.
+
+    `can_go_on`: whether the same source can be read again from a later line.
+    """
+    say(title, style="bold")
+    console.print(_table(account))
+    report = account.report
+    say(
+        f"  {_number(report.requests, 'request', 'requests')}, {_number(report.retries, 'retry', 'retries')}, "
+        f"{report.rate_limited:,} × 429 · {report.seconds:.1f} s, {report.records_per_second:,.0f} records/s"
+        + (
+            f" · quota use {report.quota_use:.1%}"
+            if report.quota_use is not None and report.seconds > _QUOTA_WINDOW_S
+            else ""
+        )
+    )
+    if account.signal is not None:
+        say(f"Stopped by you after line {account.lines:,}.", style="bold yellow")
+    if account.failure is not None:
+        say(f"Broken off: {told(account.failure)}", style="bold red")
+        hint = advice(account.failure)
+        if hint is not None:
+            say(hint)
+    if rejects.written:
+        say(f"What was not done is in {rejects.path}, with the reasons. Mended, that file can be pushed.")
+    if rejects.trouble is not None:
+        say(f"The rejects could not be written: {rejects.trouble}", style="bold red")
+    if report.ambiguous:
+        say("Ambiguous: these may be in HubSpot. Look them up before you push them again.", style="yellow")
+    if not account.ended:
+        hint = f" To go on there, push again with --from-line {account.lines + 1}" if can_go_on else ""
+        say(f"Lines after {account.lines:,} were not read.{hint}")
+    elif not report.pulled and not account.broken:
+        say("The source holds no records.", style="yellow")
+
+
+def _number(number: int, one: str, many: str) -> str:
+    return f"{number:,} {one if number == 1 else many}"
+
+
+def _table(account: Account) -> Table:
+    report = account.report
+    table = Table(box=box.SIMPLE, show_header=False)
+    table.add_column()
+    table.add_column(justify="right")
+    rows = [
+        ("lines read", account.lines, ""),
+        ("blank", account.blank, "dim"),
+        ("skipped", account.skipped, "dim"),
+        ("broken", account.broken, "red"),
+        ("records", report.pulled, "bold"),
+        ("  created", report.created, "green"),
+        ("  updated", report.updated, "green"),
+        ("  archived", report.archived, "green"),
+        ("  rejected", report.rejected, "red"),
+        ("  ambiguous", report.ambiguous, "yellow"),
+        ("  not sent", report.not_sent, "yellow"),
+    ]
+    for name, number, style in rows:
+        if number or name in ("lines read", "records"):
+            table.add_row(name, f"{number:,}", style=style)
+    if not report.adds_up:
+        table.add_row("the account does not add up: please report this", "", style="bold red")
+    return table
+
+
+def as_json(account: Account, rejects: Rejects, code: int) -> bytes:
+    """The account as one JSON object."""
+    report: dict[str, Any] = msgspec.to_builtins(msgspec.structs.replace(account.report, problems=()))
+    del report["problems"]
+    value = {
+        "exit_code": code,
+        "lines": account.lines,
+        "blank": account.blank,
+        "skipped": account.skipped,
+        "broken": account.broken,
+        "source_ended": account.ended,
+        "adds_up": account.report.adds_up,
+        "rejects": str(rejects.path) if rejects.written else None,
+        "failure": told(account.failure) if account.failure is not None else None,
+        **report,
+    }
+    return msgspec.json.encode(value)

@@ -1,0 +1,56 @@
+"""Exit codes, and how a failure is told: what happened, and what to do about it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ..errors import (
+    ConfigurationError,
+    DailyLimitExceeded,
+    Forbidden,
+    HubSpotError,
+    NotFound,
+    Unauthorized,
+)
+
+__all__ = ["BROKEN_OFF", "DONE", "HELP", "INTERRUPTED", "SOME_LEFT", "USAGE", "advice", "code_of", "told"]
+
+DONE: Final = 0
+SOME_LEFT: Final = 1
+USAGE: Final = 2
+BROKEN_OFF: Final = 3
+INTERRUPTED: Final = 130
+
+HELP: Final = (
+    "Exit codes: 0 all done · 1 some records are rejected, ambiguous, broken or not sent · 2 wrong usage · "
+    "3 the run broke off (bad token, unreachable host, daily limit, unreadable file) · 130 Ctrl-C"
+)
+
+_ADVICE: dict[type[BaseException], str] = {
+    Unauthorized: "Check HUBSPOT_ACCESS_TOKEN: it must be the access token of a private app of this account.",
+    Forbidden: "Give the app the missing scopes in HubSpot, then push the rest again.",
+    DailyLimitExceeded: "Push the rest again when the day of the account is over.",
+    NotFound: "Check --base-url and --api-version.",
+}
+
+
+def advice(error: BaseException) -> str | None:
+    """What the person at the terminal can do about it, in a sentence."""
+    for kind in type(error).__mro__:
+        if kind in _ADVICE:
+            return _ADVICE[kind]
+    return None
+
+
+def told(error: BaseException) -> str:
+    """What happened, in a sentence."""
+    if isinstance(error, HubSpotError):
+        return str(error)
+    if isinstance(error, OSError):
+        return f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
+    return f"an error nobody foresaw, please report it: {type(error).__name__}: {error}"
+
+
+def code_of(error: BaseException) -> int:
+    """The exit code for a run that ended with `error`."""
+    return USAGE if isinstance(error, ConfigurationError) else BROKEN_OFF

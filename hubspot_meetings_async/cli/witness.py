@@ -1,0 +1,123 @@
+"""The emulator as a process of its own, and what it says afterwards: the truth, as far as the demo is concerned."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from http.client import HTTPConnection
+from typing import Any, TypeVar
+from urllib.parse import quote, urlsplit
+
+import msgspec
+
+__all__ = ["Stats", "Witness", "running", "steady_use"]
+
+T = TypeVar("T")
+
+_PATIENCE_S = 30.0
+
+
+class _RateLimited(msgspec.Struct):
+    genuine: int
+    injected: int
+
+
+class _Records(msgspec.Struct):
+    created: int
+    updated: int
+    stored: int
+
+
+class _App(msgspec.Struct):
+    accepted: int
+    most_in_window: int
+
+
+class Stats(msgspec.Struct):
+    """What the emulator counted; `limit` is requests per `window_s` seconds."""
+
+    requests: int
+    rate_limited: _RateLimited
+    records: _Records
+    faults: dict[str, int]
+    limit: int | None
+    window_s: float
+    apps: dict[str, _App]
+
+    @property
+    def most_in_window(self) -> int:
+        """The most requests that were accepted in any window."""
+        return max((app.most_in_window for app in self.apps.values()), default=0)
+
+
+class _Duplicates(msgspec.Struct):
+    duplicates: dict[str, Any]
+
+
+class Witness:
+    """Asks a running emulator what really happened, by its own paths, which are neither limited nor disturbed."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def stats(self) -> Stats:
+        """What was counted since the start."""
+        return self._get("stats", Stats)
+
+    def stamps(self) -> list[float]:
+        """The moments at which requests were accepted, in seconds."""
+        return sorted(stamp for stamps in self._get("stamps", dict[str, list[float]]).values() for stamp in stamps)
+
+    def duplicates(self, name: str) -> int:
+        """How many values of a property more than one meeting has."""
+        return len(self._get(f"duplicates?property={quote(name)}", _Duplicates).duplicates)
+
+    def _get(self, path: str, kind: type[T]) -> T:
+        connection = HTTPConnection(urlsplit(self.url).netloc, timeout=_PATIENCE_S)
+        try:
+            connection.request("GET", f"/__emulator/{path}")
+            return msgspec.json.decode(connection.getresponse().read(), type=kind)
+        finally:
+            connection.close()
+
+
+@contextmanager
+def running(options: Sequence[str]) -> Generator[Witness]:
+    """An emulator with these options, on a free port, for as long as the block lasts. Raises: OSError."""
+    process = subprocess.Popen(  # noqa: S603 - our own program with our own words
+        [sys.executable, "-m", "hubspot_meetings_async.emulator", "--port", "0", *options],
+        stdout=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
+        text=True,
+        # Ctrl-C is for the demo, which then ends this one; together they would lose the answers under way.
+        start_new_session=True,
+    )
+    try:
+        assert process.stdout is not None  # noqa: S101 - for the type checker: it was asked for above
+        url = process.stdout.readline().removeprefix("HubSpot emulator on ").strip()
+        if not url:
+            raise OSError("the emulator did not start; its words are above")
+        yield Witness(url)
+    finally:
+        process.terminate()
+        try:
+            process.communicate(timeout=5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+
+
+def steady_use(stamps: Sequence[float], limit: int | None, window_s: float) -> float | None:
+    """The share of the quota that was used, once the first window is over; None for a run that is too short to tell.
+
+    It is requests per second over the time between the first and the last of them, so that it does not depend on where
+    windows are thought to begin.
+    """
+    if not stamps or limit is None:
+        return None
+    steady = [stamp for stamp in stamps if stamp >= stamps[0] + window_s]
+    if len(steady) < limit // 2:
+        return None
+    return (len(steady) - 1) / (steady[-1] - steady[0]) / (limit / window_s)
