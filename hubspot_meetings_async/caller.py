@@ -15,7 +15,7 @@ import anyio
 
 from . import retry
 from .auth import Auth, Secret
-from .errors import AmbiguousWriteError, DeadlineExceeded, HubSpotError, RateLimited, TransportFailed, Unauthorized
+from .errors import AmbiguousWriteError, DeadlineExceeded, HubSpotError, RateLimited, Unauthorized
 from .limiter import Lane, Limiter, Slot
 from .retry import Effect, RetryPolicy
 from .transport import Transport
@@ -163,7 +163,7 @@ def _final(error: HubSpotError, replay: Replay) -> HubSpotError:
     ambiguous = AmbiguousWriteError(
         f"this write left, and no trustworthy answer came: {error.message}. It may have been done, and was not "
         "repeated; look the record up before sending it again.",
-        why="timeout" if isinstance(error, TransportFailed) and error.timeout else retry.why(error),
+        why=retry.why(error),
         method=error.method,
         path=error.path,
         status=error.status,

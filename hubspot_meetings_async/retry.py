@@ -12,6 +12,7 @@ from enum import Enum
 from msgspec import Struct
 
 from .errors import (
+    AmbiguousWriteError,
     ConfigurationError,
     DailyLimitExceeded,
     HubSpotError,
@@ -55,6 +56,10 @@ class RetryPolicy(Struct, frozen=True, kw_only=True):
     locked_s: float = 2.0
 
     def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not value < float("inf"):
+                raise ConfigurationError(f"RetryPolicy: {name} must be a number, not {value!r}")
         if self.attempts < 1 or self.refusals < 0:
             raise ConfigurationError("RetryPolicy: attempts must be at least 1 and refusals at least 0")
         if not 0 < self.base_s <= self.cap_s or self.longest_wait_s < 0 or self.locked_s < 0:
@@ -64,6 +69,8 @@ class RetryPolicy(Struct, frozen=True, kw_only=True):
 def effect_of(error: HubSpotError) -> Effect:
     """What `error` proves about the effect of its request."""
     match error:
+        case AmbiguousWriteError():
+            return Effect.UNKNOWN
         case TransportFailed(sent=sent):
             return Effect.UNKNOWN if sent else Effect.NOT_SENT
         case RateLimited():
@@ -79,6 +86,8 @@ def effect_of(error: HubSpotError) -> Effect:
 def why(error: HubSpotError) -> str:
     """One word for what left a write in doubt: `timeout`, `reset`, `locked`, `5xx` or `unreadable`."""
     match error:
+        case AmbiguousWriteError(why=known):
+            return known
         case TransportFailed(timeout=timeout):
             return "timeout" if timeout else "reset"
         case HubSpotUnavailable(status=423):
@@ -104,9 +113,9 @@ def after(
     if isinstance(error, RateLimited):
         # No wait of our own: the gate that refused it is shut for all, and lets this call in first.
         return None if refusals > policy.refusals else 0.0
-    if failures >= policy.attempts or (isinstance(error, HubSpotUnavailable) and error.status in (525, 526)):
+    if failures >= policy.attempts or (isinstance(error, HubSpotUnavailable) and error.status in (525, 526, 530)):
         return None
-    backoff_s = rng.uniform(0.0, min(policy.cap_s, policy.base_s * 2.0 ** (failures - 1)))
+    backoff_s = rng.uniform(0.0, min(policy.cap_s, policy.base_s * 2.0 ** min(failures - 1, 64)))
     if isinstance(error, HubSpotUnavailable) and error.status == 423:
         backoff_s += policy.locked_s
     return max(asked_s, backoff_s)

@@ -26,7 +26,6 @@ from msgspec import Struct
 
 from ..errors import (
     AccountingError,
-    AmbiguousWriteError,
     ConfigurationError,
     DailyLimitExceeded,
     Forbidden,
@@ -417,7 +416,7 @@ class Run(Generic[R]):
 
     def _failed(self, flight: _Flight, piece: _Piece, error: HubSpotError) -> bool:
         operation, entries = self._operation, piece.batch.entries
-        effect = Effect.UNKNOWN if isinstance(error, AmbiguousWriteError) else effect_of(error)
+        effect = effect_of(error)
         if _ends_the_run(error, operation):
             self._doom(error)
         elif effect is Effect.REFUSED:

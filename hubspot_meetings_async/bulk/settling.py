@@ -80,10 +80,9 @@ def settle_failure(
 
     `stopped`: the run ends because of it. `doubtful`: an earlier call with the same entries may have done them.
     """
-    reason = error.why if isinstance(error, AmbiguousWriteError) else why(error)
+    effect, reason = effect_of(error), why(error)
     if isinstance(error, AmbiguousWriteError) and isinstance(error.__cause__, HubSpotError):
-        error = error.__cause__
-    effect = effect_of(error)
+        error = error.__cause__  # what was seen says more than what was made of it
     if effect is Effect.REFUSED and not stopped:
         return [Rejected(e.record, e.ordinal, error) for e in entries]
     if operation != "read" and (effect is Effect.UNKNOWN or doubtful):

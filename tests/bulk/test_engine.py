@@ -169,9 +169,10 @@ def test_upsert_tells_the_truth_and_keeps_the_order_of_one_key(
             match outcome:
                 case Created() | Updated():
                     last_done[key] = max(last_done.get(key, -1), outcome.ordinal)
-                case Ambiguous():
+                case Ambiguous() | Rejected():
+                    # This HubSpot refuses at random what it may have done a round before; a real one refuses for cause.
                     unsure.add(key)
-                case Rejected() | NotSent():
+                case NotSent():
                     pass
                 case _:
                     pytest.fail(f"an upsert can not end as {outcome}")
