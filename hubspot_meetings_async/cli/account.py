@@ -62,7 +62,7 @@ def show(account: Account, rejects: Rejects, console: Console, *, title: str, ca
         say(f"The rejects could not be written: {rejects.trouble}", style="bold red")
     if report.ambiguous:
         say("Ambiguous: these may be in HubSpot. Look them up before you push them again.", style="yellow")
-    if not account.ended:
+    if account.ended_at is None:
         hint = f" To go on there, push again with --from-line {account.lines + 1}" if can_go_on else ""
         say(f"Lines after {account.lines:,} were not read.{hint}")
     elif not report.pulled and not account.broken:
@@ -109,7 +109,7 @@ def as_json(account: Account, rejects: Rejects, code: int) -> bytes:
         "blank": account.blank,
         "skipped": account.skipped,
         "broken": account.broken,
-        "source_ended": account.ended,
+        "source_ended": account.ended_at is not None,
         "adds_up": account.report.adds_up,
         "rejects": str(rejects.path) if rejects.written else None,
         "failure": told(account.failure) if account.failure is not None else None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -126,7 +126,12 @@ async def _all(folder: Path, hubspot: Witness, meetings: int, seed: int, limit: 
         check=check,
         stats=stats,
         duplicates=hubspot.duplicates(KEY),
-        quota_use=steady_use(hubspot.stamps(), stats.limit, stats.window_s),
+        quota_use=steady_use(
+            hubspot.stamps(),
+            [(account.began_at, account.ended_at) for account in (pushed, back) if account.ended_at is not None],
+            stats.limit,
+            stats.window_s,
+        ),
     )
 
 
@@ -140,7 +145,7 @@ def _expected(file: Path) -> dict[str, dict[str, str]]:
 async def _read_back(client: MeetingsClient, check: Check, back: Account) -> None:
     names = _names(check)
     with Interruption() as interruption:
-        run = client.bulk.read(list(check.expected), id_property=KEY, properties=names)
+        run = client.bulk.read(_keys(check, back), id_property=KEY, properties=names)
 
         def reading() -> Reading:
             quota = client.quota
@@ -162,6 +167,13 @@ async def _read_back(client: MeetingsClient, check: Check, back: Account) -> Non
         finally:
             back.report = run.report
     back.signal = interruption.signal
+
+
+def _keys(check: Check, back: Account) -> Iterator[str]:
+    loop = asyncio.get_running_loop()
+    back.began_at = loop.time()
+    yield from check.expected
+    back.ended_at = loop.time()
 
 
 def _names(check: Check) -> Sequence[str]:

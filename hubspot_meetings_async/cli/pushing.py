@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -30,8 +31,9 @@ class Account(msgspec.Struct, kw_only=True):
     """What became of every row of a source.
 
     `lines` read; of the rows on them `blank` had no content, `broken` were no records, `skipped` were not wanted, and
-    the rest are in `report`. `ended` tells whether the source was read to its end. `signal` and `failure` say what
-    broke the run off.
+    the rest are in `report`. `began_at` and `ended_at` are when the run began and when the source had no more, on the
+    loop's clock; None for `ended_at` says that it was not read to its end. `signal` and `failure` say what broke the
+    run off.
     """
 
     report: Report
@@ -39,7 +41,8 @@ class Account(msgspec.Struct, kw_only=True):
     blank: int = 0
     broken: int = 0
     skipped: int = 0
-    ended: bool = False
+    began_at: float = 0.0
+    ended_at: float | None = None
     signal: int | None = None
     failure: BaseException | None = None
 
@@ -64,7 +67,7 @@ class _Rows:
         for item in self._source:
             if self._wanted(item) and isinstance(item, Record):
                 yield item
-        self._account.ended = True
+        self._account.ended_at = asyncio.get_running_loop().time()
 
     async def piped(self) -> AsyncIterator[Record]:
         """Read in a thread, as whoever waits for somebody's typing must."""
@@ -72,7 +75,7 @@ class _Rows:
         async for item in self._piped:
             if self._wanted(item) and isinstance(item, Record):
                 yield item
-        self._account.ended = True
+        self._account.ended_at = asyncio.get_running_loop().time()
 
     def _wanted(self, item: Record | Broken) -> bool:
         line = item.line if isinstance(item, Broken) else item.ref
@@ -110,7 +113,7 @@ async def push(
 
     `total_lines` of the source, where they are known, let the progress bar tell the time left.
     """
-    account = Account(report=Report(operation=""))
+    account = Account(report=Report(operation=""), began_at=asyncio.get_running_loop().time())
     rows = _Rows(source, rejects, from_line=from_line, account=account)
     with Interruption() as interruption:
         run = start(client, rows.piped() if total_lines is None else rows.plain())
@@ -154,7 +157,7 @@ def _total(source: Source, total_lines: int | None, from_line: int, account: Acc
         return None
     records = source.rows - account.broken - account.skipped
     share = records / (source.line - from_line + 1)
-    return records if account.ended else max(records, round((total_lines - from_line + 1) * share))
+    return records if account.ended_at is not None else max(records, round((total_lines - from_line + 1) * share))
 
 
 def line_count(path: Path) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from http.client import HTTPConnection
@@ -38,6 +39,7 @@ class _App(msgspec.Struct):
 class Stats(msgspec.Struct):
     """What the emulator counted; `limit` is requests per `window_s` seconds."""
 
+    uptime_s: float
     requests: int
     rate_limited: _RateLimited
     records: _Records
@@ -67,8 +69,10 @@ class Witness:
         return self._get("stats", Stats)
 
     def stamps(self) -> list[float]:
-        """The moments at which requests were accepted, in seconds."""
-        return sorted(stamp for stamps in self._get("stamps", dict[str, list[float]]).values() for stamp in stamps)
+        """The moments at which requests were accepted, on the clock of `time.monotonic()`."""
+        began_at = time.monotonic() - self.stats().uptime_s
+        apps = self._get("stamps", dict[str, list[float]])
+        return sorted(began_at + stamp for stamps in apps.values() for stamp in stamps)
 
     def duplicates(self, name: str) -> int:
         """How many values of a property more than one meeting has."""
@@ -109,15 +113,22 @@ def running(options: Sequence[str]) -> Generator[Witness]:
             process.communicate()
 
 
-def steady_use(stamps: Sequence[float], limit: int | None, window_s: float) -> float | None:
-    """The share of the quota that was used, once the first window is over; None for a run that is too short to tell.
+def steady_use(
+    stamps: Sequence[float], busy: Sequence[tuple[float, float]], limit: int | None, window_s: float
+) -> float | None:
+    """How full the quota's window was, on average over every window that lies in a `busy` time; None if none does.
 
-    It is requests per second over the time between the first and the last of them, so that it does not depend on where
-    windows are thought to begin.
+    A busy time is one with work left to send: from its start until its source had no more. Taking every window, where
+    ever it begins, makes the figure independent of the moment one begins to count, and it can not exceed 100 %.
     """
-    if not stamps or limit is None:
+    if limit is None:
         return None
-    steady = [stamp for stamp in stamps if stamp >= stamps[0] + window_s]
-    if len(steady) < limit // 2:
+    ends = [(since + window_s, until) for since, until in busy if until - since > window_s]
+    length_s = sum(until - since for since, until in ends)
+    if length_s < window_s / 20:
         return None
-    return (len(steady) - 1) / (steady[-1] - steady[0]) / (limit / window_s)
+    # A stamp counts in all windows that end within `window_s` after it.
+    counted_s = sum(
+        max(0.0, min(stamp + window_s, until) - max(stamp, since)) for since, until in ends for stamp in stamps
+    )
+    return counted_s / length_s / limit
