@@ -70,9 +70,11 @@ def printable(text: str) -> str:
 
     Words from a server reach terminals and logs through our messages; they must not forge lines there.
     """
+    if len(text) > _LONGEST_MESSAGE:
+        text = text[: _LONGEST_MESSAGE - 1] + "…"
     if not text.isprintable():
         text = "".join(character if character.isprintable() else "�" for character in text)
-    return text if len(text) <= _LONGEST_MESSAGE else text[: _LONGEST_MESSAGE - 1] + "…"
+    return text
 
 
 class HubSpotError(Exception):
@@ -91,6 +93,8 @@ class HubSpotError(Exception):
         status: int | None = None,
         attempt: int | None = None,
     ) -> None:
+        # Made harmless here and not only in `__str__`: `repr` and `args` reach logs too.
+        message = printable(message)
         super().__init__(message)
         self.message = message
         self.method = method
@@ -104,7 +108,7 @@ class HubSpotError(Exception):
             where += f" → {self.status}"
         if where and self.attempt is not None and self.attempt > 1:
             where += f", attempt {self.attempt}"
-        return printable(self.message) + (where + "]" if where else "")
+        return self.message + (where + "]" if where else "")
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Keyword-only arguments defeat the default pickling, and errors travel between worker processes.
