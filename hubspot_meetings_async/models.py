@@ -87,13 +87,20 @@ def _maker(object_type: str, type_id: int) -> Callable[[str | int], Association]
     types = (AssociationType("HUBSPOT_DEFINED", type_id),)
 
     def make(object_id: str | int) -> Association:
-        if not str(object_id).isdecimal():
-            raise InvalidRecord(f"a {object_type} id is a number, not {object_id!r}")
-        return Association(ObjectId(str(object_id)), types)
+        return Association(ObjectId(_id_text(object_type, object_id)), types)
 
     make.__name__ = make.__qualname__ = f"to_{object_type}"
     make.__doc__ = f"Link a new meeting to the {object_type} with this id (HubSpot's association type {type_id})."
     return make
+
+
+def _id_text(object_type: str, object_id: object) -> str:
+    if isinstance(object_id, int) and not isinstance(object_id, bool) and 0 <= object_id < 10**20:
+        return str(object_id)
+    if isinstance(object_id, str) and object_id.isascii() and object_id.isdigit() and len(object_id) <= 20:
+        return object_id
+    shown = repr(object_id[:40]) if isinstance(object_id, str) else _kind(object_id)
+    raise InvalidRecord(f"a {object_type} id is a number, not {shown}")
 
 
 # HubSpot: https://developers.hubspot.com/docs/api-reference/crm-associations-v4/guide (association type ids)
@@ -138,14 +145,22 @@ def property_values(properties: Mapping[str, Any] | Struct) -> Mapping[str, Any]
     Raises: InvalidRecord naming the property, for a naive datetime, NaN, or a type that JSON or HubSpot does not know.
     """
     if isinstance(properties, Struct):
-        given = ((name, getattr(properties, name)) for name in properties.__struct_fields__)
+        # The encoded names: a subclass may call a field what it likes, with `msgspec.field(name=…)`.
+        fields = zip(properties.__struct_encode_fields__, properties.__struct_fields__, strict=True)
+        given = ((name, getattr(properties, field)) for name, field in fields)
         return {name: _plain(name, value) for name, value in given if value is not UNSET}
+    if not isinstance(properties, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidRecord(f"properties are a mapping or a Struct, not {_kind(properties)}")
     try:
         # One pass in C settles the ordinary case: join refuses anything that is no string.
         "".join(properties.values())
     except TypeError:
         return {name: _plain(name, value) for name, value in properties.items() if value is not UNSET}
     return properties
+
+
+def _kind(value: object) -> str:
+    return "None" if value is None else f"a {type(value).__name__}"
 
 
 def _plain(name: str, value: object) -> str | int | float | bool | None:
@@ -160,14 +175,26 @@ def _plain(name: str, value: object) -> str | int | float | bool | None:
     if isinstance(value, datetime):
         if value.utcoffset() is None:
             raise InvalidRecord(f"property {name!r} is a datetime without a time zone; give it one, e.g. tzinfo=UTC")
-        return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        try:
+            value = value.astimezone(UTC)
+        except OverflowError:
+            raise InvalidRecord(f"property {name!r} is {value.isoformat()}, which has no form in UTC") from None
+        return value.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, (tuple, list, set, frozenset)):
-        return ";".join(str(_plain(name, item)) for item in cast("Iterable[object]", value))
+        return ";".join(_listed(name, item) for item in cast("Iterable[object]", value))
     raise InvalidRecord(
         f"property {name!r} is a {type(value).__name__}; HubSpot takes strings, numbers, booleans, dates and None"
     )
+
+
+def _listed(name: str, item: object) -> str:
+    """One item of a multiple value."""
+    if item is None or isinstance(item, bool):
+        # As text they would read "None" and "True", which no option of HubSpot's is called.
+        raise InvalidRecord(f"property {name!r} is a list that holds {item}; leave it out, or write it as a string")
+    return str(_plain(name, item))
 
 
 # ---- what comes back ----------------------------------------------------------------------------------------------
@@ -223,11 +250,11 @@ class PropertyVersion(_Received, frozen=True, kw_only=True):
 
 
 class Notice(_Received, frozen=True, kw_only=True):
-    """An entry of a record's `warnings`."""
+    """An entry of a record's `warnings`. Loosely typed: a notice must not make the record beside it unreadable."""
 
-    category: str = ""
-    message: str = ""
-    context: dict[str, str] = {}
+    category: str | None = None
+    message: str | None = None
+    context: Any = None
 
 
 class Meeting(_Received, frozen=True, kw_only=True):
@@ -257,15 +284,18 @@ class UpsertedMeeting(Meeting, frozen=True, kw_only=True):
 
 
 class BatchError(_Received, frozen=True, kw_only=True):
-    """One entry of `errors` in a batch answer. Every field is optional; `context` ties it to the inputs."""
+    """One entry of `errors` in a batch answer. Every field is optional; `context` ties it to the inputs.
 
-    status: str | None = None
+    Loosely typed: an odd entry must not make the results beside it unreadable.
+    """
+
+    status: Any = None
     category: str | None = None
     sub_category: Any = None
-    message: str = ""
-    context: dict[str, Any] = {}
-    errors: tuple[Any, ...] = ()
-    id: str | None = None
+    message: str | None = None
+    context: Any = None
+    errors: Any = None
+    id: Any = None
 
 
 class BatchResponse(_Received, Generic[T], frozen=True, kw_only=True):
