@@ -49,7 +49,23 @@ __all__ = [
 
 T = TypeVar("T")
 
-_encoder = msgspec.json.Encoder()
+
+def _as_built_in(value: object) -> object:
+    """What msgspec does not take as it is, and has a plain form: subclasses (numpy.float64, …) and other mappings."""
+    match value:
+        case str():
+            return str.__str__(value)
+        case int():
+            return int(value)
+        case float():
+            return float(value)
+        case Mapping():
+            return dict(cast("Mapping[object, object]", value))
+        case _:
+            raise TypeError(f"a {type(value).__name__} has no form in JSON")
+
+
+_encoder = msgspec.json.Encoder(enc_hook=_as_built_in)
 
 
 class Replay(Enum):
@@ -137,7 +153,12 @@ def segment(value: object, *, what: str, digits: bool = True) -> str:
 
     With `digits`, only a HubSpot id (1-20 digits) passes. Raises: InvalidRecord.
     """
-    text = str(value)
+    if isinstance(value, bool) or not isinstance(value, (str, int)):
+        raise InvalidRecord(f"{what} must be a string or a number, not a {type(value).__name__}")
+    try:
+        text = str(value)
+    except ValueError:  # Python writes no integers of thousands of digits
+        text = "a number of thousands of digits"
     if digits:
         if not (text.isascii() and text.isdigit() and len(text) <= 20):
             raise InvalidRecord(f"{what} must be 1-20 digits, not {printable(text)[:40]!r}")
@@ -151,18 +172,24 @@ def query_string(parameters: Mapping[str, object]) -> str:
     """Query parameters, percent-encoded; None and empty sequences are left out, sequences joined by commas."""
     parts: list[str] = []
     for name, value in parameters.items():
-        if value is None or value in ((), []):
+        if value is None:
             continue
         if isinstance(value, bool):
-            text = "true" if value else "false"
+            values = ["true" if value else "false"]
         elif isinstance(value, Iterable) and not isinstance(value, str):
-            text = ",".join(quote(str(item), safe="") for item in cast("Iterable[object]", value))
-            parts.append(f"{name}={text}")
-            continue
+            values = [str(item) for item in cast("Iterable[object]", value)]
         else:
-            text = str(value)
-        parts.append(f"{name}={quote(text, safe='')}")
+            values = [str(value)]
+        if values:
+            parts.append(f"{name}={','.join(_quoted(name, text) for text in values)}")
     return "&".join(parts)
+
+
+def _quoted(name: str, text: str) -> str:
+    try:
+        return quote(text, safe="")
+    except UnicodeEncodeError:
+        raise InvalidRecord(f"{name} holds half a character (a lone surrogate): {printable(text)[:40]!r}") from None
 
 
 # ---- in -----------------------------------------------------------------------------------------------------------
@@ -178,6 +205,11 @@ def parse(request: Request[T], response: Response) -> T:
     if not 200 <= status < 300:
         raise _error(response)
     if request.decoder is None:
+        if response.body:
+            # A login page of some network on the way, for example, is no proof that anything was done.
+            raise UnexpectedResponse(
+                f"HubSpot answers this call without a body, but this answer has one ({_form(response)})", status=status
+            )
         return cast("T", None)
     try:
         return request.decoder.decode(response.body)
@@ -253,7 +285,7 @@ def rejection(entry: BatchError) -> RequestRejected:
         message,
         category=entry.category,
         sub_category=_text(entry.sub_category),
-        details=_details(list(entry.errors)) or inner,
+        details=_details(entry.errors) or inner,
         context=_context(entry.context),
     )
 
