@@ -26,6 +26,9 @@ from .wire import Replay
 __all__ = ["Effect", "RetryPolicy", "after", "effect_of", "why"]
 
 
+_LONGEST_REFUSED_S = 1.0
+
+
 class Effect(Enum):
     """What a failure proves about what HubSpot did."""
 
@@ -111,8 +114,10 @@ def after(
     if asked_s > policy.longest_wait_s:
         return None
     if isinstance(error, RateLimited):
-        # No wait of our own: the gate that refused it is shut for all, and lets this call in first.
-        return None if refusals > policy.refusals else 0.0
+        # The gate that refused it is shut for all, and lets this call in first. The short wait of our own is for
+        # limiters that know no shutting: without it a call would spend all its refusals within the same second.
+        jitter_s = rng.uniform(0.0, min(_LONGEST_REFUSED_S, policy.base_s * 2.0 ** min(refusals, 64)))
+        return None if refusals > policy.refusals else max(asked_s, jitter_s)
     if failures >= policy.attempts or (isinstance(error, HubSpotUnavailable) and error.status in (525, 526, 530)):
         return None
     backoff_s = rng.uniform(0.0, min(policy.cap_s, policy.base_s * 2.0 ** min(failures - 1, 64)))
