@@ -7,7 +7,7 @@ bulk.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from typing import TypeVar
 
@@ -72,19 +72,27 @@ class Caller:
         late = DeadlineExceeded(
             f"the call's {call_s:g} s are over, quota waits and retries included", sent=trail.in_doubt, timeout=True
         )
-        raise _final(late.at(method=request.method, path=request.path, attempt=trail.requests), request.replay)
+        raise _final(late.at(method=request.method, path=request.path, attempt=trail.retries + 1), request.replay)
 
     async def _until_settled(self, request: Request[T], trail: Trail, lane: Lane) -> T:
         failures = refusals = 0
         at_head = renewed = False
         while True:
             token = await self._auth.token()
+            doubted = trail.in_doubt
             try:
-                return await self._attempt(request, trail, lane, token, at_head=at_head)
+                value = await self._attempt(request, trail, lane, token, at_head=at_head)
             except HubSpotError as seen:
-                error = seen.at(method=request.method, path=request.path, attempt=trail.requests)
+                error = seen.at(method=request.method, path=request.path, attempt=trail.retries + 1)
+            else:
+                trail.in_doubt = False
+                return value
+            if retry.effect_of(error) is not Effect.UNKNOWN:
+                # This attempt did nothing; what an earlier one did is as unknown as before.
+                trail.in_doubt = doubted
             if isinstance(error, Unauthorized) and not renewed and await self._auth.renew(token):
                 renewed = True
+                trail.retries += 1
                 continue
             at_head = isinstance(error, RateLimited)
             refusals += at_head
@@ -128,22 +136,39 @@ class Caller:
             for slot in slots:
                 slot.answered(headers)
 
-        headers = {"Authorization": f"Bearer {token.reveal()}"}
-        if request.body is not None:
-            headers["Content-Type"] = "application/json"
+        headers = _Headers(token, with_body=request.body is not None)
         response: Response = await self._transport.send(request, headers, on_written=written, on_answered=answered)
         trail.bytes_received += len(response.body)
         try:
-            value = parse(request, response)
-        except HubSpotError as error:
-            if isinstance(error, RateLimited):
-                trail.rate_limited += 1
-                _refused(slots, error)
-            if retry.effect_of(error) is not Effect.UNKNOWN:
-                trail.in_doubt = False
+            return parse(request, response)
+        except RateLimited as error:
+            trail.rate_limited += 1
+            _refused(slots, error)
             raise
-        trail.in_doubt = False
-        return value
+
+
+class _Headers(Mapping[str, str]):
+    """Request headers whose repr holds no token: tracebacks that show local variables pass through here."""
+
+    __slots__ = ("_names", "_token")
+
+    def __init__(self, token: Secret, *, with_body: bool) -> None:
+        self._token = token
+        self._names = ("Authorization", "Content-Type") if with_body else ("Authorization",)
+
+    def __getitem__(self, name: str) -> str:
+        if name not in self._names:
+            raise KeyError(name)
+        return f"Bearer {self._token.reveal()}" if name == "Authorization" else "application/json"
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __repr__(self) -> str:
+        return f"<headers {', '.join(self._names)}>"
 
 
 def _refused(slots: tuple[Slot, ...], error: RateLimited) -> None:
