@@ -6,6 +6,7 @@ aiohttp is imported when the first session opens: its import alone builds a TLS 
 
 from __future__ import annotations
 
+import asyncio
 import ssl as ssl_module
 import zlib
 from collections.abc import Callable, Mapping
@@ -89,6 +90,7 @@ class AiohttpTransport:
         self._max_response_bytes = max_response_bytes
         self._ssl = ssl
         self._session: aiohttp.ClientSession | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
 
     def __repr__(self) -> str:
@@ -135,8 +137,13 @@ class AiohttpTransport:
         """Send once; see `Transport.send`."""
         if self._closed:
             raise ConfigurationError("this client is closed; make a new one, or keep its `async with` block open")
+        loop = asyncio.get_running_loop()
         if self._session is None:
-            self._session = self._open()
+            self._session, self._loop = self._open(), loop
+        elif self._loop is not loop:
+            raise ConfigurationError(
+                "this client belongs to the event loop it was first used on; make one for each asyncio.run()"
+            )
         import aiohttp
         from yarl import URL
 
@@ -174,11 +181,16 @@ class AiohttpTransport:
             )
         inflate = zlib.decompressobj(wbits=31) if coding == "gzip" else None
         parts: list[bytes] = []
-        size = 0
+        received = size = 0
         try:
             async for chunk in answer.content.iter_any():
+                received += len(chunk)
                 part = chunk if inflate is None else inflate.decompress(chunk, cap + 1 - size)
                 size += len(part)
+                if inflate is not None and inflate.unused_data:
+                    # Whatever comes behind the end is kept by zlib without a bound, and would be lost on the reader.
+                    answer.close()
+                    raise UnexpectedResponse("the gzip answer goes on behind its end", status=answer.status)
                 if size > cap:
                     answer.close()
                     raise UnexpectedResponse(
@@ -188,7 +200,7 @@ class AiohttpTransport:
         except zlib.error:
             answer.close()
             raise UnexpectedResponse("the answer says gzip, and is not", status=answer.status) from None
-        if inflate is not None and size and not inflate.eof:
+        if inflate is not None and received and not inflate.eof:
             raise UnexpectedResponse("the gzip answer ends midway", status=answer.status)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
