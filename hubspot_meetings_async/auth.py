@@ -61,14 +61,7 @@ class StaticToken:
     """
 
     def __init__(self, token: str | Secret) -> None:
-        text = token.reveal() if isinstance(token, Secret) else token
-        if not text:
-            raise ConfigurationError("the access token is empty; pass the token of a private app or a service key")
-        if not _VISIBLE_ASCII.fullmatch(text):
-            raise ConfigurationError(
-                "the access token holds a space, a line end or a character outside ASCII; copy it again, alone"
-            )
-        self._token = Secret(text)
+        self._token = Secret(_checked(token.reveal() if isinstance(token, Secret) else token))
 
     async def token(self) -> Secret:
         """The token."""
@@ -77,3 +70,15 @@ class StaticToken:
     async def renew(self, rejected: Secret) -> bool:
         """Never: a static token has no successor."""
         return False
+
+
+def _checked(text: object) -> str:
+    if not isinstance(text, str):
+        raise ConfigurationError(f"the access token must be a string, not {type(text).__name__}")
+    if not text:
+        raise ConfigurationError("the access token is empty; pass the token of a private app or a service key")
+    if not _VISIBLE_ASCII.fullmatch(text):
+        raise ConfigurationError(
+            "the access token holds a space, a line end or a character outside ASCII; copy it again, alone"
+        )
+    return text
