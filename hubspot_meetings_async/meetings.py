@@ -9,13 +9,13 @@ HubSpot: https://developers.hubspot.com/docs/api-reference/crm-meetings-v3/guide
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import msgspec
 from msgspec import Struct
 
 from .bulk.batches import Batch, Entry, Inputs
-from .errors import ConfigurationError
+from .errors import ConfigurationError, UnexpectedResponse
 from .models import Association, BatchResponse, Meeting, Page, UpsertedMeeting, property_values
 from .wire import Call, Replay, Request, Trail, encode, query_string, segment
 
@@ -67,8 +67,11 @@ class Listing:
             query = query_string({**self._parameters, "after": after})
             page = await self._call(Request(method="GET", path=self._path, query=query, decoder=_page))
             yield page
-            if page.after is None or page.after == after:
+            if page.after is None:
                 return
+            if page.after == after:
+                # To stop here in silence would pass for the end of the list.
+                raise UnexpectedResponse(f"the list does not go on: the page after {after!r} names itself as the next")
             after = page.after
 
 
@@ -86,6 +89,8 @@ class Meetings:
         self._path = objects_path(api_version)
 
     def _one(self, meeting_id: str | int, id_property: str | None) -> str:
+        if id_property is not None and not id_property.strip():
+            raise ConfigurationError("id_property must be the name of a unique property, not an empty string")
         what = "the id of a meeting" if id_property is None else f"the value of {id_property}"
         return f"{self._path}/{segment(meeting_id, what=what, digits=id_property is None)}"
 
@@ -153,7 +158,8 @@ class Meetings:
 
         HubSpot answers the same whether the meeting existed or not. It can be restored in the app for 90 days.
         """
-        await self._call(Request(method="DELETE", path=self._one(meeting_id, None)))
+        request: Request[None] = Request(method="DELETE", path=self._one(meeting_id, None))
+        await self._call(request)
 
     def list(
         self,
@@ -173,8 +179,8 @@ class Meetings:
         recycling bin and nothing else. `after` is a page's cursor to go on from.
         """
         most = MAX_PAGE_WITH_HISTORY if properties_with_history else MAX_PAGE
-        if limit is not None and not 1 <= limit <= most:
-            raise ConfigurationError(f"limit is the size of a page, 1-{most} here, not {limit}")
+        if limit is not None and not (type(limit) is int and 1 <= limit <= most):
+            raise ConfigurationError(f"limit is the size of a page, 1-{most} here, not {limit!r}")
         parameters: dict[str, object] = {
             "limit": limit or most,
             "properties": _names(properties),
@@ -272,7 +278,7 @@ class Meetings:
 
 def _body(form: Inputs, inputs: Iterable[object]) -> bytes:
     entries: list[Entry] = []
-    for number, item in enumerate(inputs):
+    for number, item in enumerate(_listed("inputs", inputs)):
         if number == form.max_inputs:
             raise ConfigurationError(
                 f"one batch call takes up to {form.max_inputs} inputs; hubspot.bulk takes any number"
@@ -281,7 +287,16 @@ def _body(form: Inputs, inputs: Iterable[object]) -> bytes:
     return form.body(Batch(0, entries))
 
 
-def _names(names: Sequence[str]) -> Sequence[str]:
-    if isinstance(names, str):
-        raise ConfigurationError(f"give a list of names, not the string {names!r}")
-    return names
+def _names(names: Sequence[str]) -> tuple[object, ...]:
+    return tuple(_listed("names", names))
+
+
+def _listed(what: str, given: object) -> Iterable[object]:
+    # A string is an iterable, too: `batch_archive("501")` would archive the meetings 5, 0 and 1.
+    if isinstance(given, (str, bytes, Mapping, Struct)) or not isinstance(given, Iterable):
+        raise ConfigurationError(f"give a list of {what}, not one {_name_of(given)}")
+    return cast("Iterable[object]", given)
+
+
+def _name_of(thing: object) -> str:
+    return type(thing).__name__
