@@ -5,8 +5,10 @@ This module knows which room needs which. It must not have a rule of its own.
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import random
+import re
 import ssl as ssl_module
 from types import TracebackType
 from typing import Any, Self
@@ -77,9 +79,15 @@ class MeetingsClient:
             raise ConfigurationError("give MeetingsClient either a token or auth=, one of the two")
         if limits is not None and limiter is not None:
             raise ConfigurationError("give limits= or limiter=, not both: a limiter of your own has its own limits")
-        if max_connections < 1 or max_response_bytes < 1:
-            raise ConfigurationError("max_connections and max_response_bytes must be at least 1")
-        self._gate: Limiter = limiter or QuotaGate(limit=(limits or Limits()).per_ten_seconds)
+        _need("limits", limits, Limits, "Limits(…) or a plan such as PROFESSIONAL")
+        _need("retry", retry, RetryPolicy, "RetryPolicy(attempts=…)")
+        _need("timeout", timeout, Timeouts, "Timeouts(call_s=…)")
+        _need_methods("auth", auth, "token", "renew")
+        _need_methods("limiter", limiter, "slot", "stats", "saturated", "wait_estimate_s")
+        _need_count("max_connections", max_connections)
+        _need_count("max_response_bytes", max_response_bytes)
+        _need_checking(ssl)
+        self._gate: Limiter = limiter if limiter is not None else QuotaGate(limit=(limits or Limits()).per_ten_seconds)
         timeouts = timeout or Timeouts()
         self._transport = AiohttpTransport(
             base_url=_checked_url(base_url, allow_insecure=allow_insecure),
@@ -144,26 +152,66 @@ class MeetingsClient:
         await self.aclose()
 
 
-_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+def _need(name: str, value: object, kind: type, example: str) -> None:
+    if value is not None and not isinstance(value, kind):
+        raise ConfigurationError(f"{name} takes {example}, not {value!r}")
 
 
-def _checked_url(base_url: str, *, allow_insecure: bool) -> str:
+def _need_methods(name: str, value: object, *methods: str) -> None:
+    missing = [method for method in methods if not callable(getattr(value, method, None))]
+    if value is not None and missing:
+        raise ConfigurationError(f"{name} must have the methods {', '.join(methods)}; {missing[0]}() is missing")
+
+
+def _need_count(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ConfigurationError(f"{name} must be a whole number, at least 1, not {value!r}")
+
+
+def _need_checking(context: object) -> None:
+    if context is None:
+        return
+    if not isinstance(context, ssl_module.SSLContext):
+        raise ConfigurationError(f"ssl takes an ssl.SSLContext, not {context!r}; certificates are always checked")
+    if context.verify_mode is not ssl_module.CERT_REQUIRED or not context.check_hostname:
+        raise ConfigurationError(
+            "ssl: this context does not check certificates; begin with ssl.create_default_context(cafile=…) for a CA "
+            "of your own"
+        )
+
+
+_URL = re.compile(r"https?://[\x21-\x7e]+", re.IGNORECASE)
+
+
+def _checked_url(base_url: object, *, allow_insecure: bool) -> str:
+    # What may hold a password is not repeated.
+    shown = "one with a name or password in it" if "@" in str(base_url) else repr(base_url)
+    wrong = ConfigurationError(f"base_url must look like https://api.hubapi.com, not {shown}")
+    if not isinstance(base_url, str) or not _URL.fullmatch(base_url) or any(sign in base_url for sign in "@?#\\"):
+        raise wrong
     try:
         parts = urlsplit(base_url)
         host, _ = parts.hostname, parts.port
     except ValueError:
-        raise ConfigurationError(f"base_url is no URL: {base_url!r}") from None
-    if parts.scheme not in ("https", "http") or not host or parts.query or parts.fragment or parts.username:
-        raise ConfigurationError(f"base_url must look like https://api.hubapi.com, not {base_url!r}")
-    if parts.scheme == "http" and host not in _LOOPBACK and not allow_insecure:
+        raise wrong from None
+    if not host:
+        raise wrong
+    if parts.scheme == "http" and not _is_loopback(host) and not allow_insecure:
         raise ConfigurationError(
             f"base_url {base_url!r} would send the token in clear; use https://, or allow_insecure=True if you mean it"
         )
     return base_url
 
 
-def _user_agent(prefix: str | None) -> str:
-    if prefix is not None and (not prefix.isascii() or not prefix.isprintable()):
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _user_agent(prefix: object) -> str:
+    if prefix is not None and not (isinstance(prefix, str) and prefix.isascii() and prefix.isprintable()):
         raise ConfigurationError("user_agent must be printable ASCII on one line")
     own = f"hubspot-meetings-async/{__version__}"
     return f"{prefix} {own}" if prefix else own
