@@ -27,8 +27,8 @@ class Bulk:
     """Any number of records through HubSpot's batch calls, at full quota, with one outcome for every record.
 
     Each method takes an `Iterable` or `AsyncIterable` of any length, read only as fast as HubSpot takes the records,
-    and returns a `Run`: `await` it for the `Report`, or open it with `async with` and iterate over the outcomes. A plain
-    iterable is read on the event loop: one that blocks (a slow file or cursor) belongs behind an async iterable.
+    and returns a `Run`: `await` it for the `Report`, or open it with `async with` and iterate over the outcomes. A
+    plain iterable is read on the event loop: one that blocks (a slow file or cursor) belongs behind an async iterable.
 
     Options that all share: `max_batch_bytes` bounds the JSON of one request (HubSpot takes at most 100 inputs
     anyway). `workers` bounds the requests in flight (1-128); None follows quota and latency. `on_progress` is called

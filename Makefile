@@ -1,0 +1,54 @@
+# Every target does its own set-up: a machine with Python 3.11 or newer and make is enough.
+#   make demo       the main job against the local HubSpot emulator
+#   make test       all tests                  make test-all   on every Python >= 3.11 found
+#   make check      format, lint, types        make soak       the long runs, with a seed and a bound
+#   make bench      the benchmarks
+
+CANDIDATES := python3 python3.14 python3.13 python3.12 python3.11 python
+PYTHON ?= $(shell for p in $(CANDIDATES); do $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+VENV ?= .venv
+BIN := $(VENV)/bin
+SOAK_SEED ?= 1
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: demo test test-all check bench soak clean
+
+demo: $(VENV)/.cli
+	$(BIN)/hubspot-meetings demo
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest -n auto
+
+test-all:
+	@set -e; for p in $(CANDIDATES) $(wildcard $(HOME)/.pyenv/versions/3.1[1-9]*/bin/python); do \
+	  v=$$($$p -c 'import sys; assert sys.version_info >= (3, 11); print("%d.%d" % sys.version_info[:2])' 2>/dev/null) || continue; \
+	  case " $$done " in *" $$v "*) continue;; esac; done="$$done $$v"; \
+	  echo "== Python $$v"; $(MAKE) --no-print-directory test PYTHON=$$p VENV=$(VENV)-$$v; \
+	done
+
+check: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+bench: $(VENV)/.dev
+	$(BIN)/python -m benchmarks
+
+soak: $(VENV)/.dev
+	SOAK_SEED=$(SOAK_SEED) $(BIN)/python -m pytest -m soak -n auto
+
+$(VENV)/bin/python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed and was not found; install it, or say where: make PYTHON=/path/to/python3" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "this Python makes no virtual environments; on Debian: apt-get install python3-venv" >&2; exit 1; }
+
+$(VENV)/.cli: $(VENV)/bin/python pyproject.toml
+	$(PIP) --editable '.[cli]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/bin/python pyproject.toml
+	$(PIP) --editable '.[dev,fast]'
+	@touch $@ $(VENV)/.cli
+
+clean:
+	rm -rf $(VENV) $(VENV)-3.* build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
