@@ -28,6 +28,7 @@ from .wire import Quota
 __all__ = ["MeetingsClient"]
 
 TOKEN_VARIABLE = "HUBSPOT_ACCESS_TOKEN"  # noqa: S105 - the name of a variable, not a token
+BASE_URL_VARIABLE = "HUBSPOT_BASE_URL"
 
 
 class MeetingsClient:
@@ -117,7 +118,10 @@ class MeetingsClient:
     def from_env(cls, **options: Any) -> Self:
         """A client with the token from the environment variable `HUBSPOT_ACCESS_TOKEN`; options as for the class.
 
-        Raises: ConfigurationError when the variable is not set.
+        `HUBSPOT_BASE_URL`, where it is set and `base_url` is not given, says where HubSpot is: a program is tried
+        against the emulator without a change to it.
+
+        Raises: ConfigurationError when there is no token.
         """
         token = os.environ.get(TOKEN_VARIABLE, "").strip()
         if not token:
@@ -125,6 +129,8 @@ class MeetingsClient:
                 f"set the environment variable {TOKEN_VARIABLE} to the token of a private app or a service key "
                 "(any word will do for the emulator)"
             )
+        if base_url := os.environ.get(BASE_URL_VARIABLE, "").strip():
+            options.setdefault("base_url", base_url)
         return cls(token, **options)
 
     def __repr__(self) -> str:
