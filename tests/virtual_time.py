@@ -21,6 +21,8 @@ T = TypeVar("T")
 
 # A real machine wakes up late. Drawn from [0, this] for each jump of the clock.
 LATENESS_S = 0.0011
+# A turn of the loop takes time too; without it, code that waits for less than a clock tick would turn for ever.
+_TURN_S = 1e-9
 # Longest real wait for a thread or socket when no timer is set. Beyond it everybody waits for nobody.
 _DEADLOCK_S = 20.0
 
@@ -30,11 +32,13 @@ class _JumpingSelector(selectors.DefaultSelector):
 
     def __init__(self, patience_s: float) -> None:
         super().__init__()
+        self.turn: Callable[[], None] = lambda: None
         self.jump: Callable[[float], None] = lambda timeout: None
         self._patience_s = patience_s
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         """Ready files, without waiting for them unless no timer is set."""
+        self.turn()
         if timeout is None:
             ready = super().select(_DEADLOCK_S)
             if not ready:
@@ -56,7 +60,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     def __init__(self, seed: int = 0, *, lateness_s: float = LATENESS_S, patience_s: float = 0.0) -> None:
         selector = _JumpingSelector(patience_s)
         super().__init__(selector)
-        selector.jump = self._jump
+        selector.turn, selector.jump = self._turn, self._jump
         self._virtual_now = 0.0
         self._lateness_s = lateness_s
         self._rng = random.Random(seed)
@@ -64,6 +68,9 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         """Virtual seconds."""
         return self._virtual_now
+
+    def _turn(self) -> None:
+        self._virtual_now += _TURN_S
 
     def _jump(self, timeout: float) -> None:
         # To the very moment of the timer: now + timeout may round to just before it, and the loop would spin there.

@@ -181,7 +181,7 @@ class _GateSlot(Turn):
         if self._state == "held":
             self._turnstile.sent(self)
 
-    def answered(self, headers: Mapping[str, str], /) -> None:
+    def answered(self, headers: Mapping[str, str]) -> None:
         """Response headers arrived just now."""
         if self._state == "held" and self.answered_at is None:
             self._turnstile.answered(self, headers)

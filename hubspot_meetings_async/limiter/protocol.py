@@ -78,7 +78,7 @@ class Slot(Protocol):
         """The request's headers leave now. A second call says that the transport sends the request again."""
         ...
 
-    def answered(self, headers: Mapping[str, str], /) -> None:
+    def answered(self, headers: Mapping[str, str]) -> None:
         """Response headers arrived just now. `headers` must find names whatever their case."""
         ...
 
@@ -153,7 +153,7 @@ class _FreeSlot:
     def written(self) -> None:
         return None
 
-    def answered(self, headers: Mapping[str, str], /) -> None:
+    def answered(self, headers: Mapping[str, str]) -> None:
         return None
 
     def refused(self, *, policy: str | None, retry_after_s: float | None, resets_at: datetime | None = None) -> None:
