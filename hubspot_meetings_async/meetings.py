@@ -292,11 +292,8 @@ def _names(names: Sequence[str]) -> tuple[object, ...]:
 
 
 def _listed(what: str, given: object) -> Iterable[object]:
+    kind = type(given).__name__
     # A string is an iterable, too: `batch_archive("501")` would archive the meetings 5, 0 and 1.
     if isinstance(given, (str, bytes, Mapping, Struct)) or not isinstance(given, Iterable):
-        raise ConfigurationError(f"give a list of {what}, not one {_name_of(given)}")
+        raise ConfigurationError(f"give a list of {what}, not one {kind}")
     return cast("Iterable[object]", given)
-
-
-def _name_of(thing: object) -> str:
-    return type(thing).__name__
