@@ -87,7 +87,7 @@ class TestSlots:
             async with asyncio.TaskGroup() as tasks:
                 for name, takes_s in zip("abcde", (1.0, 2.0, 3.0, 1.0, 1.0), strict=True):
                     tasks.create_task(caller.call(name, takes_s=takes_s))
-            assert [at for _, at in caller.granted] == about([0, 0, 0, 11.001, 12.001])
+            assert [at for _, at in caller.granted] == about([0, 0, 0, 11.002, 12.002])
 
         virtually(scenario)
 
@@ -110,7 +110,7 @@ class TestSlots:
             caller = Caller(gate_of(limit=1))
             await caller.call("a", takes_s=2.0, answered=False)
             await caller.call("b")
-            assert caller.granted[1][1] == about(2 + 1 + 10.001)
+            assert caller.granted[1][1] == about(2 + 1 + 10.002)
 
         virtually(scenario)
 
@@ -495,7 +495,7 @@ class TestRefused:
                 refused.refused(policy=None, retry_after_s=None)
                 await second.__aexit__(None, None, None)
                 assert not caller.granted
-            assert caller.granted == [("a", about(1.25)), ("b", about(11.001))]
+            assert caller.granted == [("a", about(1.25)), ("b", about(11.002))]
 
         virtually(scenario)
 
@@ -523,7 +523,7 @@ class TestDaily:
                 for name in "cde":
                     tasks.create_task(caller.call(name))
             c, d, e = (at for name, at in caller.granted if name in "cde")
-            assert (d - c, e - c) == (about(0.1), about(10.101))
+            assert (d - c, e - c) == (about(0.1), about(10.102))
 
         virtually(scenario)
 
@@ -661,7 +661,7 @@ class TestCancellation:
                 victim.cancel()
                 await asyncio.sleep(0)
                 assert gate.stats().waiting_interactive + gate.stats().waiting_bulk == 1
-            assert caller.granted[1:] == [("b", about(10.101))]
+            assert caller.granted[1:] == [("b", about(10.102))]
             assert idle(gate)
 
         virtually(scenario)
@@ -793,7 +793,7 @@ class TestCancellation:
                 assert scope.cancelled_caught
             assert idle(gate)
             await caller.call("b")
-            assert caller.granted[1][1] == about(10.101)
+            assert caller.granted[1][1] == about(10.102)
 
         virtually(scenario)
 
