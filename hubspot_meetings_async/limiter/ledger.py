@@ -16,7 +16,7 @@ from .protocol import Lane
 
 __all__ = ["SlotLedger"]
 
-# A slot rests a little longer than the window: a millisecond, since uvloop's clock counts nothing smaller and timers may
+# A slot rests a bit longer than the window: a millisecond, since uvloop's clock counts nothing smaller and timers may
 # fire a tick early; and a ten-thousandth, for clocks that run at different speeds. Both cost 0.02 % of the quota.
 _TICK_S = 1e-3
 _DRIFT = 1e-4
