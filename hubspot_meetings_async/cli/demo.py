@@ -31,7 +31,7 @@ from .witness import Witness, running, steady_use
 __all__ = ["demo"]
 
 _FAULTS = (
-    "0.01:429",
+    "0.003:429",
     "0.01:423",
     "0.01:500",
     "0.01:502",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import Sequence
 from enum import StrEnum
@@ -261,6 +262,10 @@ def _push(
     if json:
         sys.stdout.buffer.write(as_json(account, rejects, code) + b"\n")
         sys.stdout.flush()
+    if account.ended_at is None:
+        # A thread may still wait for input; nobody can end that, and closing the file would wait for it.
+        sys.stderr.flush()
+        os._exit(code)
     return code
 
 
