@@ -81,3 +81,41 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     max_url_length: int = 8_000
     """Longest path with query; beyond it 414. Users name bounds between 8,000 and 16,300."""
+
+    # scheduler and calendar
+
+    default_meeting_links: bool = True
+    """A fresh account has two users and two meeting links, `maya.lindqvist/intro` and `sales/demo`."""
+
+    slot_taken_status: Literal[400, 409] = 400
+    """The status of a booking for a time that somebody has, or that the page does not offer."""
+
+    booking_start_time: Literal["any", "milliseconds"] = "any"
+    """What a booking takes as `startTime`: HubSpot's schema says ISO, its guide sends Unix milliseconds."""
+
+    strict_booking_body: bool = False
+    """Refuse bookings without `formFields`, `legalConsentResponses`, `likelyAvailableUserIds`: the schema requires
+    them, the guide's own sample leaves the first one out."""
+
+    availability_users: Literal["lean", "full"] = "lean"
+    """Users on an availability page: with their ids only, as in HubSpot's sample, or all that its schema has."""
+
+    availability_hours: Literal["array", "object"] = "array"
+    """The working hours of a group of days: a list of ranges as in HubSpot's sample, or one range as in its schema."""
+
+    check_organizers: bool = False
+    """Refuse calendar events of users the account does not have. Off by default, as `check_association_targets` is."""
+
+    # tokens
+
+    token_lifetime_s: int = 1_800
+    """How long OAuth access tokens hold, unless their app says otherwise."""
+
+    refresh_tokens: Literal["kept", "rotated"] = "kept"
+    """A refresh answers with the same refresh token, or with a new one that makes the old one invalid."""
+
+    # the wire
+
+    gzip_answers: bool = False
+    """Compress answers for clients that accept gzip, as HubSpot's edge does. Off by default: on one machine it only
+    costs time."""

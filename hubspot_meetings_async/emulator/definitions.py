@@ -9,7 +9,15 @@ from typing import Literal
 
 import msgspec
 
-__all__ = ["Definition", "ModificationMetadata", "Option", "PropertyType", "meeting_definitions", "system_definitions"]
+__all__ = [
+    "Definition",
+    "ModificationMetadata",
+    "Option",
+    "PropertyType",
+    "contact_definitions",
+    "meeting_definitions",
+    "system_definitions",
+]
 
 PropertyType = Literal["string", "number", "bool", "date", "datetime", "enumeration"]
 
@@ -209,3 +217,19 @@ def meeting_definitions() -> list[Definition]:
     ]
     attendees = _owner("hs_attendee_owner_ids", "Attendee owners", "checkbox")
     return [*plain, *choices, attendees, *_read_only(_MEETING_READ_ONLY), *system_definitions()]
+
+
+def contact_definitions() -> list[Definition]:
+    """The few properties of contacts that bookings fill; an email belongs to one contact only."""
+    named = [
+        Definition(
+            name=name,
+            label=label,
+            group_name="contactinformation",
+            has_unique_value=name == "email",
+            hubspot_defined=True,
+            modification_metadata=_WRITABLE,
+        )
+        for name, label in (("email", "Email"), ("firstname", "First name"), ("lastname", "Last name"))
+    ]
+    return [*named, *system_definitions()]

@@ -17,8 +17,16 @@ from .associations import OBJECT_TYPES, AssociationBook, object_type
 from .behaviour import Behaviour
 from .clock import Clock, SystemClock
 from .crm import Crm
-from .definitions import Definition, Option, PropertyType, meeting_definitions, system_definitions
+from .definitions import (
+    Definition,
+    Option,
+    PropertyType,
+    contact_definitions,
+    meeting_definitions,
+    system_definitions,
+)
 from .refusals import Refusal, validation
+from .scheduler_links import Scheduler
 from .values import Raw
 
 __all__ = ["LedgerEntry", "Portal"]
@@ -27,6 +35,7 @@ FIRST_ID = 65_059_680_001
 """Where ids of meetings start: HubSpot's have eleven digits, which no 32-bit integer holds."""
 MAX_UNIQUE_PROPERTIES = 10
 """Custom unique properties per object type (HubSpot's properties guide)."""
+_FRESH = {"meetings": meeting_definitions, "contacts": contact_definitions}
 
 
 class LedgerEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,16 +74,22 @@ class Portal:
         self.rng = random.Random(seed)
         self._seed = seed
         self._crms: dict[str, Crm] = {}
+        self.scheduler = Scheduler(self.clock, seed=seed, defaults=self.behaviour.default_meeting_links)
+        self.add_user = self.scheduler.add_user
+        self.add_meeting_link = self.scheduler.add_link
+        self.remove_meeting_link = self.scheduler.remove_link
+        self.add_busy = self.scheduler.add_busy
         self.reset()
 
     def reset(self, *, properties: bool = True) -> None:
         """Empty the account; without `properties` the custom properties stay."""
         kept = {name: list(crm.book) for name, crm in self._crms.items()} if not properties else {}
         self.associations.clear()
+        self.scheduler.reset()
         self.rng = random.Random(self._seed)
         for type_ in OBJECT_TYPES:
             meetings = type_.plural == "meetings"
-            fresh = meeting_definitions() if meetings else system_definitions()
+            fresh = _FRESH.get(type_.plural, system_definitions)()
             first = FIRST_ID if meetings else 1
             self._crms[type_.plural] = Crm(self, type_, kept.get(type_.plural, fresh), first)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from . import batches, objects, properties
+from . import batches, calendar_events, objects, properties, scheduler, scheduler_booking
 from .calls import Answer, Call, Endpoint
 from .portal import Portal
 
@@ -101,6 +101,15 @@ _PROPERTIES: tuple[tuple[str, str, str, Endpoint], ...] = (
     ("POST", "", "create", properties.create),
     ("GET", "/{name}", "get", properties.get),
 )
+_LINKS = "/meetings/meeting-links"
+_SCHEDULER: tuple[tuple[str, str, str, Endpoint], ...] = (
+    ("GET", _LINKS, "list", scheduler.list_links),
+    ("POST", f"{_LINKS}/book", "book", scheduler_booking.book),
+    ("GET", f"{_LINKS}/book/{{slug}}", "booking_info", scheduler.booking_info),
+    ("GET", f"{_LINKS}/book/availability-page/{{slug}}", "availability", scheduler.availability_page),
+    ("POST", "/meetings/calendar", "calendar", calendar_events.create_event),
+)
+_LINK_UPDATE_VERSIONS = ("v3", "2026-09", "2026-09-beta")
 
 
 def hubspot_routes() -> Router:
@@ -112,6 +121,11 @@ def hubspot_routes() -> Router:
             router.add(method, f"/crm/v3/{family}{tail}", f"{prefix}.{name}", endpoint)
             for version in DATED_VERSIONS:
                 router.add(method, f"/crm/{family}/{version}{tail}", f"{prefix}.{name}", _dated(version, endpoint))
+    for version in ("v3", *DATED_VERSIONS):
+        for method, tail, name, endpoint in _SCHEDULER:
+            router.add(method, f"/scheduler/{version}{tail}", f"scheduler.{name}", endpoint)
+    for version in _LINK_UPDATE_VERSIONS:
+        router.add("PATCH", f"/scheduler/{version}{_LINKS}/{{slug}}", "scheduler.update", scheduler.update_link)
     return router
 
 
