@@ -5,7 +5,6 @@ async with MeetingsClient("pat-na1-…") as hubspot:
 """
 
 from .auth import Auth, Secret, StaticToken
-from .bulk.batches import Record
 from .bulk.doors import Bulk
 from .bulk.engine import Run
 from .bulk.outcomes import Ambiguous, Archived, Created, NotSent, Outcome, Read, Rejected, Report, Updated
@@ -29,6 +28,7 @@ from .errors import (
     Unauthorized,
     UnexpectedResponse,
 )
+from .inputs import Record
 from .limiter import (
     ENTERPRISE,
     FREE,

@@ -14,8 +14,8 @@ from typing import Any, Final, TypeVar, cast
 import msgspec
 from msgspec import Struct
 
-from .bulk.batches import Batch, Entry, Inputs
 from .errors import ConfigurationError, UnexpectedResponse
+from .inputs import Entry, Inputs
 from .models import Association, BatchResponse, Meeting, Page, UpsertedMeeting, property_values
 from .wire import Call, Replay, Request, Trail, encode, query_string, segment
 
@@ -284,7 +284,7 @@ def _body(form: Inputs, inputs: Iterable[object]) -> bytes:
                 f"one batch call takes up to {form.max_inputs} inputs; hubspot.bulk takes any number"
             )
         entries.append(form.entry(number, item, str(number)))
-    return form.body(Batch(0, entries))
+    return form.body(entries)
 
 
 def _names(names: Sequence[str]) -> tuple[object, ...]:

@@ -14,8 +14,8 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from ..errors import ConfigurationError, InvalidRecord
+from ..inputs import Record
 from ..models import Association, to_company, to_contact, to_deal, to_ticket
-from .batches import Record
 from .lines import Unreadable
 
 __all__ = ["TIME_PROPERTIES", "Columns", "Plan"]

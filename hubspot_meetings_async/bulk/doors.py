@@ -11,8 +11,8 @@ from collections.abc import AsyncIterable, Callable, Iterable, Sequence
 from functools import partial
 from typing import TypeVar
 
+from ..inputs import Inputs
 from ..meetings import Meetings
-from .batches import Inputs
 from .engine import Operation, Run
 from .outcomes import Report
 

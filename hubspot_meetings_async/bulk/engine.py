@@ -37,10 +37,11 @@ from ..errors import (
     Unauthorized,
     UnexpectedResponse,
 )
+from ..inputs import MAX_INPUTS, Entry, Inputs
 from ..models import BatchResponse
 from ..retry import Effect, effect_of
 from ..wire import Trail
-from .batches import MAX_INPUTS, Batch, Cutter, Entry, Inputs
+from .batches import Batch, Cutter
 from .outcomes import Ambiguous, NotSent, Outcome, Rejected, Report
 from .settling import settle_answer, settle_archived, settle_failure
 
@@ -405,7 +406,7 @@ class Run(Generic[R]):
         return self._replace(flight, piece, pieces, outcomes)
 
     async def _send(self, piece: _Piece, trail: Trail) -> BatchResponse[Any] | None:
-        body = self._operation.inputs.body(piece.batch)
+        body = self._operation.inputs.body(piece.batch.entries)
         if self._failures_in_row < _CALM_AFTER:
             return await self._operation.send(body, trail)
         # HubSpot is in trouble: one request at a time finds out whether it is over, instead of all risking their batch.
@@ -535,10 +536,11 @@ def _halves(piece: _Piece) -> tuple[_Piece, _Piece]:
 
 
 def _check(records: object, max_batch_bytes: int, workers: int | None) -> None:
+    kind = type(records).__name__
     if isinstance(records, (str, bytes, Mapping, Struct)):
-        raise ConfigurationError(f"give a list or stream of records, not one {type(records).__name__}")
+        raise ConfigurationError(f"give a list or stream of records, not one {kind}")
     if not isinstance(records, (Iterable, AsyncIterable)):
-        raise ConfigurationError(f"records must be an Iterable or AsyncIterable, not {type(records).__name__}")
+        raise ConfigurationError(f"records must be an Iterable or AsyncIterable, not {kind}")
     if workers is not None and not 1 <= workers <= _MOST_WORKERS:
         raise ConfigurationError(f"workers must be 1-{_MOST_WORKERS}, or None to follow quota and latency")
     if max_batch_bytes < 1_000:

@@ -13,10 +13,10 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from ..errors import AmbiguousWriteError, HubSpotError, RequestRejected
+from ..inputs import Entry
 from ..models import BatchError, BatchResponse, Meeting, UpsertedMeeting
 from ..retry import Effect, effect_of, why
 from ..wire import rejection
-from .batches import Entry
 from .outcomes import Ambiguous, Archived, Created, NotSent, Outcome, Read, Rejected, Updated
 
 __all__ = ["Settlement", "settle_answer", "settle_archived", "settle_failure"]

@@ -17,8 +17,8 @@ from typing import Any, BinaryIO, Literal
 import msgspec
 
 from ..errors import ConfigurationError
+from ..inputs import Record
 from ..models import Association, AssociationType, ObjectId
-from .batches import Record
 from .columns import Columns, Plan
 from .csv_rows import Rows
 from .lines import Broken, Line, Lines, Unreadable, opened

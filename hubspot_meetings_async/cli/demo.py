@@ -57,9 +57,7 @@ def demo(
     on a unique property; every value is then compared with the file. No account and no token are needed.
     """
     if not json:
-        say(
-            f"{meetings:,} meetings, seed {seed}, a HubSpot that takes {limit} requests per 10 s and fails now and then"
-        )
+        say(f"{meetings:,} meetings (seed {seed}), {limit} requests per 10 s, faults on the way")
     options = ["--limit", str(limit), "--seed", str(seed), "--unique-property", KEY]
     options += ["--forward-latency", "0.003:0.02", "--service-latency", "0.002:0.02"]
     options += [part for fault in _FAULTS for part in ("--fault", fault)]

@@ -8,8 +8,8 @@ from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 
-from ..bulk.batches import Record
 from ..bulk.lines import Broken
+from ..inputs import Record
 
 __all__ = ["Piped"]
 

@@ -102,13 +102,13 @@ class Meter:
 def figures(reading: Reading) -> str:
     """The figures of one moment, in a line."""
     report = reading.report
-    words = [f"{report.records_per_second:,.0f} records/s"]
+    left = _seconds_left(reading)
+    words = [_clock(report.seconds) + (f", {_clock(left)} left" if left is not None else "")]
+    words.append(f"{report.records_per_second:,.0f} records/s")
     if reading.quota_limit:
-        words.append(f"quota {reading.quota_in_use}/{reading.quota_limit} in use")
+        words.append(f"quota {reading.quota_in_use}/{reading.quota_limit}")
     words.append(f"{report.retries:,} {'retry' if report.retries == 1 else 'retries'}")
     words.append(f"{report.rate_limited:,} × 429")
-    left = _seconds_left(reading)
-    words.append(_clock(report.seconds) + (f", {_clock(left)} left" if left is not None else ""))
     return " · ".join(words)
 
 

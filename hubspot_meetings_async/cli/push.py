@@ -13,11 +13,11 @@ from typing import Annotated, Final
 import msgspec
 import typer
 
-from ..bulk.batches import Inputs, Record
 from ..bulk.engine import Run
 from ..bulk.sources import Broken, Columns, Source
 from ..client import MeetingsClient
 from ..errors import ConfigurationError, InvalidRecord
+from ..inputs import Inputs, Record
 from ..limiter import Limits
 from .account import as_json, exit_code, show
 from .exits import DONE, SOME_LEFT, USAGE, told

@@ -9,12 +9,12 @@ from pathlib import Path
 import msgspec
 from rich.console import Console
 
-from ..bulk.batches import Record
 from ..bulk.engine import Run
 from ..bulk.lines import Broken
 from ..bulk.outcomes import Ambiguous, NotSent, Outcome, Rejected, Report
 from ..bulk.sources import Source
 from ..client import MeetingsClient
+from ..inputs import Record
 from .feeding import Piped
 from .interruption import Interruption
 from .progress import Meter, Reading

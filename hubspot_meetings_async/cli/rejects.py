@@ -8,10 +8,10 @@ from typing import Any, BinaryIO
 
 import msgspec
 
-from ..bulk.batches import Record
 from ..bulk.lines import Broken
 from ..bulk.outcomes import Ambiguous, NotSent, Rejected
 from ..errors import ConfigurationError, printable
+from ..inputs import Record
 
 __all__ = ["Rejects", "free_name"]
 

@@ -21,7 +21,9 @@ def data() -> Console:
 
 def say(text: str, *, style: str = "") -> None:
     """A line for people. `text` is never read as markup: it may hold a file's or a server's words."""
-    people().print(printable(text), style=style, markup=False, soft_wrap=True)
+    console = people()
+    # A pipe or file gets a line as one, a person gets words unbroken.
+    console.print(printable(text), style=style, markup=False, soft_wrap=not console.is_terminal)
 
 
 def warn(text: str) -> None:

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hubspot_meetings_async.bulk.batches import Inputs, Record
 from hubspot_meetings_async.bulk.engine import Operation, Run
 from hubspot_meetings_async.bulk.outcomes import (
     Ambiguous,
@@ -36,6 +35,7 @@ from hubspot_meetings_async.errors import (
     TransportFailed,
     Unauthorized,
 )
+from hubspot_meetings_async.inputs import Inputs, Record
 from hubspot_meetings_async.models import BatchResponse, Meeting
 from hubspot_meetings_async.wire import Trail
 

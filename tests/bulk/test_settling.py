@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hubspot_meetings_async.bulk.batches import Entry, Inputs, Record
 from hubspot_meetings_async.bulk.outcomes import Ambiguous, Created, NotSent, Read, Rejected, Updated
 from hubspot_meetings_async.bulk.settling import settle_answer, settle_failure
 from hubspot_meetings_async.errors import (
@@ -21,6 +20,7 @@ from hubspot_meetings_async.errors import (
     RequestRejected,
     TransportFailed,
 )
+from hubspot_meetings_async.inputs import Entry, Inputs, Record
 from hubspot_meetings_async.models import BatchError, BatchResponse, Meeting, UpsertedMeeting, to_contact
 
 

@@ -16,9 +16,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hubspot_meetings_async.bulk.batches import Record
 from hubspot_meetings_async.bulk.sources import Broken, Columns, Format, Source, records
 from hubspot_meetings_async.errors import ConfigurationError
+from hubspot_meetings_async.inputs import Record
 from hubspot_meetings_async.models import to_company, to_contact
 
 

@@ -1,0 +1,233 @@
+"""What the items of a source become on the wire: the inputs of HubSpot's batch calls.
+
+This module knows which forms a record may have, and what each batch call takes. It must not know await, HTTP, files, or
+where a batch ends. Every input is encoded once: what is sent later, also on a retry, is what the record held then.
+
+HubSpot: https://developers.hubspot.com/docs/api-reference/crm-meetings-v3/guide (batch calls)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, cast
+
+from msgspec import Struct
+
+from .errors import ConfigurationError, InvalidRecord
+from .models import Association, PropertyValue, property_values
+from .wire import encode
+
+__all__ = ["MAX_INPUTS", "MAX_INPUTS_WITH_HISTORY", "Entry", "Inputs", "Record"]
+
+MAX_INPUTS = 100
+"""Inputs of one batch call (HubSpot: "The maximum number of inputs supported in a batch is 100")."""
+
+MAX_INPUTS_WITH_HISTORY = 50
+"""Inputs of a batch read that asks for property histories."""
+
+
+class Record(Struct, kw_only=True):
+    """One record of a source, where a plain mapping of properties does not say enough.
+
+    `id`: the meeting's id (update, archive, read), or the value of the unique property (upsert, or any call with
+    `id_property`); when left out, the unique property's value is taken from `properties`. `associations`: links that a
+    create sets. `object_write_trace_id`: unique in the run; made up when left out. `ref`: the caller's own mark, such
+    as a line number; it is never sent, and comes back as `outcome.record.ref`.
+    """
+
+    properties: Mapping[str, PropertyValue] | Struct = {}
+    id: str | int | None = None
+    associations: Sequence[Association] = ()
+    object_write_trace_id: str | None = None
+    ref: Any = None
+
+
+class _Input(Struct, rename="camel", omit_defaults=True):
+    """An input of any batch call; each call uses the members it has."""
+
+    id: str | None = None
+    id_property: str | None = None
+    properties: Mapping[str, Any] | None = None
+    associations: Sequence[Any] | None = None
+    object_write_trace_id: str | None = None
+
+
+class Entry(Struct):
+    """One record on its way: what the source gave, and what it became on the wire.
+
+    `key` is what must not be in flight twice (the id or unique value; None for creates). `sent` are the property
+    values as they go out.
+    """
+
+    ordinal: int
+    record: Any
+    encoded: bytes
+    key: str | None
+    trace_id: str | None
+    sent: Mapping[str, Any] | None
+
+
+class _Parts(NamedTuple):
+    """What a source's item says, whatever its form."""
+
+    id: Any
+    properties: Any
+    associations: Any
+    trace_id: str | None
+
+
+_HUBSPOT_MEMBERS = frozenset(("id", "idProperty", "properties", "associations", "objectWriteTraceId"))
+
+
+def _parts(item: object) -> _Parts:
+    if isinstance(item, Record):
+        return _Parts(item.id, item.properties, item.associations or None, item.object_write_trace_id)
+    if isinstance(item, Mapping):
+        mapping = cast("Mapping[str, Any]", item)
+        properties = mapping.get("properties")
+        if not isinstance(properties, (Mapping, Struct)):
+            return _Parts(None, mapping, None, None)
+        if not mapping.keys() <= _HUBSPOT_MEMBERS:
+            unknown = ", ".join(sorted(str(name) for name in mapping.keys() - _HUBSPOT_MEMBERS))
+            raise InvalidRecord(f"beside 'properties' there is {unknown}, which no batch input has")
+        return _Parts(
+            mapping.get("id"), cast("Any", properties), mapping.get("associations"), mapping.get("objectWriteTraceId")
+        )
+    if isinstance(item, Struct):
+        return _Parts(None, item, None, None)
+    raise InvalidRecord(
+        f"a record is a mapping of properties, a Struct or a Record, not {_a(item)}; wrap what you have in one of them"
+    )
+
+
+def _a(item: object) -> str:
+    return "None" if item is None else f"a {type(item).__name__}"
+
+
+class Inputs(Struct, frozen=True, kw_only=True):
+    """How the items of a source become inputs of one batch call.
+
+    `prefix` is the body up to the inputs; `max_inputs` HubSpot's ceiling for the call.
+    """
+
+    prefix: bytes
+    entry: Callable[[int, object, str], Entry]
+    max_inputs: int = MAX_INPUTS
+
+    def body(self, entries: Iterable[Entry]) -> bytes:
+        """The request body that holds these entries."""
+        return self.prefix + b",".join([entry.encoded for entry in entries]) + b"]}"
+
+    @classmethod
+    def create(cls) -> Inputs:
+        """Inputs of `batch/create`: properties, associations, and always a trace id."""
+        return cls(prefix=_PREFIX, entry=_create_entry)
+
+    @classmethod
+    def update(cls, *, id_property: str | None) -> Inputs:
+        """Inputs of `batch/update`: by record id, or by the value of the unique property `id_property`."""
+        _check_id_property(id_property)
+        return cls(prefix=_PREFIX, entry=lambda n, item, trace: _keyed_entry(n, item, trace, id_property, "update"))
+
+    @classmethod
+    def upsert(cls, *, id_property: str) -> Inputs:
+        """Inputs of `batch/upsert`: by the value of the unique property `id_property`."""
+        if not id_property:
+            raise ConfigurationError("upsert needs id_property=, the name of a property with hasUniqueValue")
+        _check_id_property(id_property)
+        return cls(prefix=_PREFIX, entry=lambda n, item, trace: _keyed_entry(n, item, trace, id_property, "upsert"))
+
+    @classmethod
+    def archive(cls) -> Inputs:
+        """Inputs of `batch/archive`: record ids."""
+        return cls(prefix=_PREFIX, entry=lambda n, item, _: _id_entry(n, item, None))
+
+    @classmethod
+    def read(
+        cls, *, properties: Sequence[str], properties_with_history: Sequence[str], id_property: str | None
+    ) -> Inputs:
+        """Inputs of `batch/read`: record ids, or values of `id_property`, and which properties to return."""
+        _check_id_property(id_property)
+        for names in (properties, properties_with_history):
+            if isinstance(names, str):
+                raise ConfigurationError(f"properties are a list of names, not the string {names!r}")
+        head: dict[str, object] = {
+            "properties": list(properties),
+            "propertiesWithHistory": list(properties_with_history),
+        }
+        if id_property is not None:
+            head["idProperty"] = id_property
+        return cls(
+            prefix=encode(head)[:-1] + b',"inputs":[',
+            entry=lambda n, item, _: _id_entry(n, item, id_property),
+            max_inputs=MAX_INPUTS_WITH_HISTORY if properties_with_history else MAX_INPUTS,
+        )
+
+
+_PREFIX = b'{"inputs":['
+
+
+def _check_id_property(id_property: str | None) -> None:
+    if id_property == "hs_object_id":
+        raise ConfigurationError("hs_object_id is no id_property for HubSpot; leave id_property out to use record ids")
+    if id_property is not None and not id_property.isprintable():
+        raise ConfigurationError(f"id_property must be a property name, not {id_property!r}")
+
+
+def _create_entry(ordinal: int, item: object, trace: str) -> Entry:
+    parts = _parts(item)
+    if parts.id is not None:
+        raise InvalidRecord("a create takes no id; HubSpot gives one (did you mean update or upsert?)")
+    sent = _writable(parts.properties)
+    trace_id = parts.trace_id or trace
+    encoded = encode(_Input(properties=sent, associations=parts.associations, object_write_trace_id=trace_id))
+    return Entry(ordinal, item, encoded, None, trace_id, sent)
+
+
+def _keyed_entry(ordinal: int, item: object, trace: str, id_property: str | None, operation: str) -> Entry:
+    parts = _parts(item)
+    if parts.associations:
+        raise InvalidRecord(f"a batch {operation} can not set associations; create them in a call of their own")
+    sent = _writable(parts.properties)
+    given = parts.id
+    if id_property is not None:
+        given = sent.get(id_property) if given is None else given
+        if operation == "upsert" and id_property not in sent:
+            # Written along, the answer names it, and results can be told apart by it.
+            sent = {**sent, id_property: given}
+    elif given is None and "id" in sent:
+        given = sent["id"]
+        sent = {name: value for name, value in sent.items() if name != "id"}
+    key = _key(given, id_property)
+    trace_id = parts.trace_id or trace
+    encoded = encode(_Input(id=key, id_property=id_property, properties=sent, object_write_trace_id=trace_id))
+    return Entry(ordinal, item, encoded, key, trace_id, sent)
+
+
+def _id_entry(ordinal: int, item: object, id_property: str | None) -> Entry:
+    if isinstance(item, (str, int)):
+        given: object = item
+    else:
+        given, properties, _, _ = _parts(item)
+        if given is None and isinstance(properties, Mapping):
+            given = cast("Mapping[str, Any]", properties).get(id_property or "id")
+    key = _key(given, id_property)
+    return Entry(ordinal, item, encode(_Input(id=key)), key, None, None)
+
+
+def _key(given: object, id_property: str | None) -> str:
+    """The id of an input, as HubSpot takes it."""
+    if given is None or given == "" or isinstance(given, bool) or not isinstance(given, (str, int)):
+        wanted = f"a value of {id_property!r}" if id_property else "an id (the key 'id', or Record(id=…))"
+        raise InvalidRecord(f"the record needs {wanted}, and has {given!r}")
+    key = str(given)
+    if id_property is None and not (key.isascii() and key.isdigit() and len(key) <= 20):
+        raise InvalidRecord(f"the id of a meeting is 1-20 digits, not {key[:40]!r}")
+    return key
+
+
+def _writable(properties: object) -> Mapping[str, Any]:
+    if not isinstance(properties, (Mapping, Struct)):
+        raise InvalidRecord(f"properties are a mapping or a Struct, not {_a(properties)}")
+    sent = property_values(cast("Mapping[str, Any]", properties))
+    return sent if isinstance(sent, dict) else dict(sent)
