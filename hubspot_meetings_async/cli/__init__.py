@@ -22,4 +22,4 @@ def main() -> None:
         raise SystemExit(2) from None
     from .app import app
 
-    app()
+    app(prog_name="hubspot-meetings")

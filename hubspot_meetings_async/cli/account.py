@@ -61,7 +61,9 @@ def show(account: Account, rejects: Rejects, console: Console, *, title: str, ca
     if rejects.trouble is not None:
         say(f"The rejects could not be written: {rejects.trouble}", style="bold red")
     if report.ambiguous:
-        again = "Look them up before you push them again." if report.operation == "create" else "Doing it again is safe."
+        again = (
+            "Look them up before you push them again." if report.operation == "create" else "Doing it again is safe."
+        )
         say(f"Ambiguous: HubSpot may have done these. {again}", style="yellow")
     if account.ended_at is None:
         hint = f" To go on there, push again with --from-line {account.lines + 1}" if can_go_on else ""

@@ -45,7 +45,9 @@ class Meter:
     On a terminal it is a bar. Elsewhere it is silent, or, with `lines`, says a line every three seconds.
     """
 
-    def __init__(self, label: str, console: Console, reading: Callable[[], Reading], *, lines: bool = False) -> None:
+    def __init__(
+        self, label: str, console: Console, reading: Callable[[], Reading], *, bar: bool = True, lines: bool = False
+    ) -> None:
         self._label = label
         self._console = console
         self._reading = reading
@@ -59,7 +61,7 @@ class Meter:
             MofNCompleteColumn(),
             console=console,
             auto_refresh=False,
-            disable=not console.is_terminal,
+            disable=not (bar and console.is_terminal),
             expand=True,
         )
         self._task = self._bar.add_task(label, total=None)

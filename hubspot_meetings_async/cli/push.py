@@ -48,7 +48,9 @@ class Version(StrEnum):
 
 
 def push(
-    file: Annotated[str, typer.Argument(help="JSONL or CSV, also .gz; - reads standard input.", show_default=False)],
+    file: Annotated[
+        str, typer.Argument(metavar="FILE", help="JSONL or CSV, also .gz; - reads standard input.", show_default=False)
+    ],
     create: Annotated[bool, typer.Option("--create", help="Make a new meeting of each record (the default).")] = False,
     update: Annotated[bool, typer.Option("--update", help="Write to the meetings with these ids.")] = False,
     upsert: Annotated[bool, typer.Option("--upsert", help="Update or create, by the value of --id-property.")] = False,
@@ -253,6 +255,8 @@ def _push(
                 console=console,
                 from_line=from_line,
                 total_lines=line_count(Path(file)) if file != "-" else None,
+                # Whoever types the records would have the bar written over them.
+                bar=file != "-" or not sys.stdin.isatty(),
             )
 
     account = asyncio.run(go())

@@ -107,11 +107,13 @@ async def push(
     console: Console,
     from_line: int = 1,
     total_lines: int | None = None,
+    bar: bool = True,
     lines: bool = False,
 ) -> Account:
     """Push a source to its end, to Ctrl-C, or to what makes going on useless; the account tells which.
 
-    `total_lines` of the source, where they are known, let the progress bar tell the time left.
+    `total_lines` of the source, where they are known, let the progress bar tell the time left. `bar` and `lines` say
+    how progress may be shown: as a bar on a terminal, as lines elsewhere.
     """
     account = Account(report=Report(operation=""), began_at=asyncio.get_running_loop().time())
     rows = _Rows(source, rejects, from_line=from_line, account=account)
@@ -128,7 +130,7 @@ async def push(
             )
 
         try:
-            with Meter(label, console, reading, lines=lines):
+            with Meter(label, console, reading, bar=bar, lines=lines):
                 async with run:
                     async for outcome in run:
                         _keep(rejects, outcome)
