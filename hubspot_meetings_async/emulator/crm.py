@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
-from .associations import AssociationBook, AssociationType, ObjectType, named, object_type
+from .associations import AssociationBook, AssociationType, Kinds, ObjectType, named, object_type
 from .behaviour import Behaviour
 from .bodies import Association
 from .definitions import Definition
@@ -17,11 +17,13 @@ from .refusals import Problem, Refusal, bad_values, validation
 from .times import iso
 from .values import PropertyBook, Raw
 
-__all__ = ["Crm", "Tie"]
+__all__ = ["Crm", "Tie", "invalid_targets", "wrong_kind"]
 
 BASE_PROPERTIES = ("hs_createdate", "hs_lastmodifieddate", "hs_object_id")
 """Returned by every read, asked for or not."""
 SOURCE = "INTEGRATION"
+INLINE_ASSOCIATIONS = 100
+"""Associated records of one type that a read of records lists before it pages."""
 
 Json = dict[str, Any]
 Tie = tuple[AssociationType, int]
@@ -37,6 +39,12 @@ class Account(Protocol):
 
     def exists(self, object_type: str, id_: str) -> bool:
         """Whether a live record of this type has this id."""
+        ...
+
+    def tied(
+        self, from_type: str, from_id: int, to_type: str, *, start: int = 0, limit: int
+    ) -> tuple[list[tuple[int, Kinds]], int | None]:
+        """A page of the records tied to one, and the id that opens the next."""
         ...
 
 
@@ -131,7 +139,7 @@ class Crm:
                 kind = self.account.associations.type(asked.association_category, asked.association_type_id)
                 target = str(association.to.id)
                 if kind is None or kind.from_type != self.type.plural:
-                    raise self._wrong_kind(kind, asked.association_type_id)
+                    raise wrong_kind(self.type, kind, asked.association_type_id)
                 if not (target.isascii() and target.isdigit()) or (
                     self._behaviour.check_association_targets and not self.account.exists(kind.to_type, target)
                 ):
@@ -139,24 +147,8 @@ class Crm:
                 else:
                     found.append((kind, int(target)))
         if missing:
-            raise validation(
-                "One or more associations are invalid",
-                context={
-                    "INVALID_OBJECT_IDS": [f"{type_.internal}={id_} is not valid" for type_, id_ in missing],
-                    "objectId": [id_ for _, id_ in missing],
-                    "objectType": [type_.internal for type_, _ in missing],
-                },
-            )
+            raise invalid_targets(missing)
         return found
-
-    def _wrong_kind(self, kind: AssociationType | None, type_id: int) -> Refusal:
-        if kind is None:
-            return validation(f"No association type {type_id} is defined for object type {self.type.type_id}")
-        expected = named(kind.from_type).type_id
-        return validation(
-            f"invalid from object type {self.type.type_id} for associations to be created."
-            f" expected: {expected}. For definition 0-{type_id}"
-        )
 
     def add(self, values: dict[str, str], ties: Iterable[Tie], *, now_ms: int, request: int) -> Record:
         """Store a screened record with its ties."""
@@ -227,15 +219,45 @@ class Crm:
             ]
         return shown
 
-    def show_associations(self, record: Record, asked: Iterable[str]) -> Json:
-        """The ties to the object types asked for, by plural name; types without a tie are left out."""
+    def show_associations(self, record: Record, asked: Iterable[str], url: str) -> Json:
+        """The ties to the object types asked for, by plural name; types without a tie are left out.
+
+        `url` is the record's own; its associations are listed below it, and longer lists page there.
+        """
         shown: Json = {}
         for name in asked:
             other = object_type(name)
             if other is None:
                 continue
-            ties = self.account.associations.of(self.type.plural, record.id, other.plural)
-            listed = [{"id": str(end), "type": kind.name} for end, kind in ties]
-            if listed:
-                shown[other.plural] = {"results": listed}
+            ends, following = self.account.tied(self.type.plural, record.id, other.plural, limit=INLINE_ASSOCIATIONS)
+            if not ends:
+                continue
+            listed = [{"id": str(end), "type": kind.name} for end, kinds in ends for kind in kinds]
+            shown[other.plural] = {"results": listed}
+            if following is not None:
+                link = f"{url}/associations/{other.plural}?after={following}"
+                shown[other.plural]["paging"] = {"next": {"after": str(following), "link": link}}
         return shown
+
+
+def wrong_kind(type_: ObjectType, kind: AssociationType | None, type_id: int) -> Refusal:
+    """The 400 for an association type that does not exist, or does not start at this object type."""
+    if kind is None:
+        return validation(f"No association type {type_id} is defined for object type {type_.type_id}")
+    expected = named(kind.from_type).type_id
+    return validation(
+        f"invalid from object type {type_.type_id} for associations to be created."
+        f" expected: {expected}. For definition 0-{type_id}"
+    )
+
+
+def invalid_targets(missing: Sequence[tuple[ObjectType, str]]) -> Refusal:
+    """The 400 for records at the other end that the account does not have."""
+    return validation(
+        "One or more associations are invalid",
+        context={
+            "INVALID_OBJECT_IDS": [f"{type_.internal}={id_} is not valid" for type_, id_ in missing],
+            "objectId": [id_ for _, id_ in missing],
+            "objectType": [type_.internal for type_, _ in missing],
+        },
+    )

@@ -34,7 +34,12 @@ def list_page(portal: Portal, call: Call) -> Answer:
     start = _cursor(call.one("after"))
     records, following = crm.store.page(start=start, limit=limit, archived=call.flag("archived"))
     asked, associations = [*call.many("properties"), *history], call.many("associations")
-    payload: dict[str, Any] = {"results": [_shown(crm, record, asked, history, associations) for record in records]}
+    payload: dict[str, Any] = {
+        "results": [
+            _shown(crm, record, asked, history, associations, f"{call.url}/{record.id}" if associations else "")
+            for record in records
+        ]
+    }
     if following is not None:
         after = str(following)
         query = [(name, value) for name, values in call.query.items() for value in values if name != "after"]
@@ -62,7 +67,8 @@ def get(portal: Portal, call: Call) -> Answer:
     record = _named(crm, call, reading=True, archived=call.flag("archived"))
     history = call.many("propertiesWithHistory")
     asked = [*call.many("properties"), *history]
-    return Answer(200, _shown(crm, record, asked, history, call.many("associations")))
+    url = f"{call.url.rpartition('/')[0]}/{record.id}"
+    return Answer(200, _shown(crm, record, asked, history, call.many("associations"), url))
 
 
 def update(portal: Portal, call: Call) -> Answer:
@@ -97,13 +103,13 @@ def _named(crm: Crm, call: Call, *, reading: bool, archived: bool) -> Record:
 
 
 def _shown(
-    crm: Crm, record: Record, asked: Iterable[str], history: list[str], associations: list[str]
+    crm: Crm, record: Record, asked: Iterable[str], history: list[str], associations: list[str], url: str
 ) -> dict[str, Any]:
     shown = crm.show(record, asked)
     if history:
         shown["propertiesWithHistory"] = crm.show_history(record, history)
     if associations:
-        ties = crm.show_associations(record, associations)
+        ties = crm.show_associations(record, associations, url)
         if ties:
             shown["associations"] = ties
     return shown

@@ -13,7 +13,7 @@ from typing import Literal
 
 import msgspec
 
-from .associations import OBJECT_TYPES, AssociationBook, object_type
+from .associations import OBJECT_TYPES, AssociationBook, Kinds, object_type
 from .behaviour import Behaviour
 from .clock import Clock, SystemClock
 from .crm import Crm
@@ -84,7 +84,7 @@ class Portal:
     def reset(self, *, properties: bool = True) -> None:
         """Empty the account; without `properties` the custom properties stay."""
         kept = {name: list(crm.book) for name, crm in self._crms.items()} if not properties else {}
-        self.associations.clear()
+        self.associations.clear(labels=properties)
         self.scheduler.reset()
         self.rng = random.Random(self._seed)
         for type_ in OBJECT_TYPES:
@@ -108,6 +108,31 @@ class Portal:
     def exists(self, object_type: str, id_: str) -> bool:
         """Whether a live record of this type has this id."""
         return self.crm(object_type).find(id_) is not None
+
+    def tied(
+        self, from_type: str, from_id: int, to_type: str, *, start: int = 0, limit: int
+    ) -> tuple[list[tuple[int, Kinds]], int | None]:
+        """A page of the records tied to one, from id `start` on, and the id that opens the next.
+
+        Archived records are left out; records that the account never had are not, see `check_association_targets`.
+        """
+        crm = self._crms[to_type]
+        return self.associations.page(
+            from_type, from_id, to_type, start=start, limit=limit, shown=lambda id_: not crm.store.is_archived(id_)
+        )
+
+    def add_label(
+        self, from_type: str, to_type: str, label: str, *, name: str | None = None, inverse_label: str | None = None
+    ) -> tuple[int, int]:
+        """Give the account an association label; returns its type ids, there and back (category `USER_DEFINED`)."""
+        there, home = self.associations.add_label(
+            self.crm(from_type).type.plural,
+            self.crm(to_type).type.plural,
+            name or label.lower().replace(" ", "_"),
+            label,
+            inverse_label,
+        )
+        return there.type_id, home.type_id
 
     def add_object(
         self, object_type: str, *, id: str | int | None = None, properties: Mapping[str, Raw] | None = None

@@ -107,6 +107,11 @@ class ObjectStore:
             return None
         return record
 
+    def is_archived(self, id_: int) -> bool:
+        """Whether a record of this id is in the bin."""
+        record = self._records.get(id_)
+        return record is not None and record.archived_ms is not None
+
     def add(self, properties: dict[str, str], *, now_ms: int, request: int, id_: int | None = None) -> Record:
         """Store a new record; the caller has seen to it that unique values are free."""
         if id_ is None:
