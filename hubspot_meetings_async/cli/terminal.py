@@ -16,7 +16,8 @@ def people() -> Console:
 
 def data() -> Console:
     """The console on stdout."""
-    return Console(highlight=False)
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=120)
 
 
 def say(text: str, *, style: str = "") -> None:

@@ -120,8 +120,13 @@ def _lines(verdict: Verdict) -> list[tuple[bool | None, str, str]]:
     rate = (push.settled + back.settled) / max(push.seconds + back.seconds, 0.001)
     pushed = (
         f"{push.pulled:,} records = {push.created:,} created + {push.updated:,} updated + {push.rejected:,} rejected "
-        f"+ {push.ambiguous:,} ambiguous + {push.not_sent:,} not sent ({again:,} meetings come twice: they were moved)"
+        f"+ {push.ambiguous:,} ambiguous + {push.not_sent:,} not sent"
     )
+    # What HubSpot created and did not get to say so was found there when it was sent again.
+    unheard = stats.records.created - push.created
+    updates = f"{again:,} meetings moved to another day"
+    if unheard > 0:
+        updates += f"; {unheard:,} had been created by requests whose answers were lost"
     read_back = (
         f"{check.found:,} meetings, {check.values:,} values compared: {len(check.missing):,} lost, "
         f"{check.different:,} different, {check.twice + check.unknown:,} too many"
@@ -134,6 +139,7 @@ def _lines(verdict: Verdict) -> list[tuple[bool | None, str, str]]:
     )
     return [
         (verdict.pushed_all, "pushed", pushed),
+        (None, "  the updates", updates),
         (check.adds_up, "read back", read_back),
         (verdict.stored_once, "HubSpot says", stored),
         (verdict.kept_the_quota, "429s", f"{limited.genuine:,} because of the quota, {limited.injected:,} injected"),
