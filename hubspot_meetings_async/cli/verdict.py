@@ -106,7 +106,9 @@ def show(verdict: Verdict, console: Console) -> None:
     for one in verdict.check.differences:
         console.print(f"     {one.key} {one.name}: pushed {one.pushed!r}, found {one.found!r}", markup=False)
     console.print()
-    if verdict.adds_up:
+    if verdict.signal is not None or verdict.failures:
+        console.print("It did not come to its end; nothing can be said about the rest.", style="bold yellow")
+    elif verdict.adds_up:
         console.print("Everything adds up.", style="bold green")
     else:
         console.print("It does not add up.", style="bold red")
@@ -131,6 +133,8 @@ def _lines(verdict: Verdict) -> list[tuple[bool | None, str, str]]:
         f"{check.found:,} meetings, {check.values:,} values compared: {len(check.missing):,} lost, "
         f"{check.different:,} different, {check.twice + check.unknown:,} too many"
     )
+    if not back.pulled:
+        read_back = "not begun"
     stored = f"{stats.records.stored:,} meetings stored, {verdict.duplicates:,} duplicates of a {KEY}"
     use = "run too short to tell" if verdict.quota_use is None else f"{verdict.quota_use:.1%} used in steady state"
     time = (
