@@ -7,6 +7,7 @@ aiohttp is imported when the first session opens: its import alone builds a TLS 
 from __future__ import annotations
 
 import asyncio
+import io
 import ssl as ssl_module
 import zlib
 from collections.abc import Callable, Mapping
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     import aiohttp
 
 __all__ = ["AiohttpTransport", "Timeouts", "Transport"]
+
+
+_LARGE_BYTES = 2**20
 
 
 class Timeouts(Struct, frozen=True, kw_only=True):
@@ -42,7 +46,7 @@ class Timeouts(Struct, frozen=True, kw_only=True):
             value = getattr(self, name)
             if value is None and name == "call_s":
                 continue
-            if not isinstance(value, (int, float)) or not 0 < value < float("inf"):
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
                 raise ConfigurationError(f"Timeouts: {name} must be a number of seconds above 0, not {value!r}")
 
 
@@ -159,7 +163,7 @@ class AiohttpTransport:
             async with self._session.request(
                 request.method,
                 URL(f"{target}?{request.query}" if request.query else target, encoded=True),
-                data=request.body,
+                data=_payload(request.body),
                 headers=headers,
                 allow_redirects=False,
                 trace_request_ctx=note_written,
@@ -209,6 +213,11 @@ class AiohttpTransport:
         self._closed = True
         if self._session is not None:
             await self._session.close()
+
+
+def _payload(body: bytes | None) -> bytes | io.BytesIO | None:
+    # aiohttp writes large bytes in one go, and warns that this blocks the loop; a stream it writes piece by piece.
+    return io.BytesIO(body) if body is not None and len(body) > _LARGE_BYTES else body
 
 
 async def _headers_sent(_session: object, context: SimpleNamespace, _params: object) -> None:
