@@ -90,6 +90,9 @@ def update(portal: Portal, call: Call) -> Answer:
     if inputs is None:
         return _answer(portal, call, 200, [], [])
     _need_distinct([str(given.id) for given in inputs])
+    # Merged-away ids are neither updated nor reported: HubSpot leaves them out without a word.
+    if crm.merged:
+        inputs = [given for given in inputs if given.id_property is not None or crm.heir(str(given.id)) is None]
     for name in {given.id_property for given in inputs if given.id_property is not None}:
         crm.need_unique(name, reading=False)
     claimed: set[tuple[str, str]] | None = None if _traced(inputs) else set()

@@ -61,6 +61,23 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """Refuse a create that names a contact, company, … the account does not have, as HubSpot does. Off by default: the
     usual test pushes meetings whose contact ids belong to another account. Switch it on after `portal.add_object()`."""
 
+    association_ids: Literal["number", "string"] = "number"
+    """`toObjectId` and `fromObjectId` of v4: numbers in answers that were seen, strings in the schema."""
+
+    association_batches_exempt: bool = False
+    """Leave v4's association batches out of the ten-second window: HubSpot's schema marks them exempt, its guide gives
+    them the usual limits."""
+
+    search_delay_s: float = 5.0
+    """Seconds until search sees a write. Users see several; 0 shows everything at once. Archiving works at once, and
+    records put in from Python are there from the start. `portal.settle_search()` makes a test independent of it."""
+
+    search_length: Literal["body", "query"] = "body"
+    """What may not be longer than 3,000 characters: the whole body as documented, or only `query` as seen once."""
+
+    negation_matches_empty: bool = False
+    """Whether `NEQ`, `NOT_IN` and `NOT_CONTAINS_TOKEN` find records where the property has no value."""
+
     unknown_token: Literal["invalid", "expired"] = "invalid"  # noqa: S105  # a reading, no password
     """How the 401 for a token that is not among `tokens=` reads; HubSpot has been seen to call made-up ones expired."""
 

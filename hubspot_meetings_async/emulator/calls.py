@@ -23,6 +23,7 @@ class Answer(msgspec.Struct, frozen=True):
 
     status: int
     payload: Any = None
+    headers: dict[str, str] = {}
 
 
 class Call(msgspec.Struct, kw_only=True):
@@ -69,10 +70,14 @@ class Call(msgspec.Struct, kw_only=True):
 Endpoint = Callable[[Portal, Call], Answer]
 
 
+OBJECT_ENDPOINTS = ("meetings", "contacts", "companies", "deals", "tickets")
+"""Object types whose records can be reached over HTTP."""
+
+
 def crm_of(portal: Portal, call: Call) -> Crm:
     """The records the path names. Raises: Refusal (404) for types that have no object endpoints here."""
     name = call.captures["object_type"]
     type_ = object_type(name)
-    if type_ is None or name not in ("meetings", type_.type_id) or type_.plural != "meetings":
+    if type_ is None or name not in (type_.plural, type_.type_id) or type_.plural not in OBJECT_ENDPOINTS:
         raise Refusal(404, f"Unable to infer object type from: {name}")
     return portal.crm(type_.plural)

@@ -59,6 +59,8 @@ class Crm:
         for definition in definitions:
             if definition.has_unique_value:
                 self.store.make_unique(definition.name)
+        self.merged: dict[int, int] = {}
+        """Ids that were merged away -> the record they became part of."""
         self._behaviour = account.behaviour
         self._keep_empty = account.behaviour.cleared_properties == "empty"
         self._three_digits = account.behaviour.always_milliseconds
@@ -74,6 +76,20 @@ class Crm:
             return self.store.get(int(id_), archived=archived)
         holder = self.store.holder(id_property, id_, archived=archived)
         return None if holder is None else self.store.get(holder, archived=archived)
+
+    def heir(self, id_: str) -> Record | None:
+        """The live record that a merged-away id became part of."""
+        if not (id_.isascii() and id_.isdigit()) or len(id_) > 18:
+            return None
+        heir = self.merged.get(int(id_))
+        return None if heir is None else self.store.get(heir)
+
+    def take_over(self, id_: int, heir: int) -> None:
+        """Note that a record, with all that was merged into it, became part of another."""
+        for merged, before in self.merged.items():
+            if before == id_:
+                self.merged[merged] = heir
+        self.merged[id_] = heir
 
     def need_unique(self, id_property: str | None, *, reading: bool) -> None:
         """Raises: Refusal when the property can not name a record; record ids can, but only in reads."""

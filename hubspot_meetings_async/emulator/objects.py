@@ -97,6 +97,8 @@ def _named(crm: Crm, call: Call, *, reading: bool, archived: bool) -> Record:
     if id_property is not None:
         crm.need_unique(id_property, reading=reading)
     record = crm.find(id_, id_property, archived=archived)
+    if record is None and id_property is None and not archived:
+        record = crm.heir(id_)
     if record is None:
         raise not_found(id_)
     return record

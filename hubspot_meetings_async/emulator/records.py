@@ -10,10 +10,11 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left, insort
 from collections.abc import Iterator
+from typing import Protocol
 
 import msgspec
 
-__all__ = ["ObjectStore", "Record"]
+__all__ = ["ObjectStore", "Record", "Watcher"]
 
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder(list[str]).decode
@@ -62,11 +63,34 @@ class Record:
             return None
         return _unpack(self.packed)[place]
 
+    def copy(self) -> Record:
+        """The record as it is now, which later changes leave alone."""
+        twin = Record(self.id, self.names, self.packed, self.created_ms, self.created_by)
+        twin.updated_ms, twin.updated_by = self.updated_ms, self.updated_by
+        return twin
+
+
+class Watcher(Protocol):
+    """Somebody who has to know of every write."""
+
+    def added(self, record: Record, now_ms: int) -> None:
+        """A record came."""
+        ...
+
+    def changing(self, record: Record, now_ms: int) -> None:
+        """A live record is about to change."""
+        ...
+
+    def removed(self, id_: int) -> None:
+        """A record was archived, or went altogether."""
+        ...
+
 
 class ObjectStore:
     """The records of one object type."""
 
     def __init__(self, *, first_id: int) -> None:
+        self.watcher: Watcher | None = None
         self._next_id = first_id
         self._records: dict[int, Record] = {}
         self._shapes: dict[tuple[str, ...], tuple[str, ...]] = {}
@@ -128,10 +152,14 @@ class ObjectStore:
             if value:
                 holders[value] = id_
         self.created += 1
+        if self.watcher is not None:
+            self.watcher.added(record, now_ms)
         return record
 
     def change(self, record: Record, changes: dict[str, str], *, keep_empty: bool, now_ms: int, request: int) -> None:
         """Overlay a record's properties; `""` clears, and stays as `""` when `keep_empty`."""
+        if self.watcher is not None:
+            self.watcher.changing(record, now_ms)
         properties = record.properties()
         for name, value in changes.items():
             before = properties.get(name)
@@ -165,6 +193,27 @@ class ObjectStore:
                 del holders[value]
                 self._archived_holders[name][value] = record.id
         self.archived += 1
+        if self.watcher is not None:
+            self.watcher.removed(record.id)
+
+    def remove(self, record: Record) -> None:
+        """Forget a record altogether, live or archived; its id is never given again."""
+        ids = self._ids if record.archived_ms is None else self._archived_ids
+        if record.archived_ms is not None:
+            # It may still be a gap among the live ones.
+            place = bisect_left(self._ids, record.id)
+            if place < len(self._ids) and self._ids[place] == record.id:
+                del self._ids[place]
+                self._gaps -= 1
+        del ids[bisect_left(ids, record.id)]
+        for holders in (self._holders, self._archived_holders):
+            for name, held in holders.items():
+                value = record.value(name)
+                if value and held.get(value) == record.id:
+                    del held[value]
+        del self._records[record.id]
+        if self.watcher is not None:
+            self.watcher.removed(record.id)
 
     def page(self, *, start: int, limit: int, archived: bool = False) -> tuple[list[Record], int | None]:
         """Up to `limit` records from id `start` on, in order of ids, and the id that opens the next page."""
