@@ -16,10 +16,8 @@ from collections.abc import Sequence
 import msgspec
 
 from .behaviour import Behaviour
-from .faults import Fault
+from .fault_words import FAULT_WORDS, fault_rule, latency
 from .server import Emulator
-
-_FAULT_WORDS = "a status (503), reset, hang; with -applied behind it to strike after the write (504-applied)"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,16 +34,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
             tokens=asked.token,
             behaviour=_behaviour(asked.behaviour),
             seed=asked.seed,
-            forward_latency_s=_range(asked.forward_latency),
-            service_latency_s=_range(asked.service_latency),
+            forward_latency_s=latency(asked.forward_latency),
+            service_latency_s=latency(asked.service_latency),
             portal_id=asked.portal_id,
             timezone=asked.timezone,
         )
         for name in asked.unique_property:
             emulator.portal.add_property(name, unique=True)
         for text in asked.fault:
-            rate, fault = _fault(text)
-            emulator.faults.at_rate(rate, fault)
+            emulator.faults.add(fault_rule(text))
+        for text in asked.oauth_app:
+            client_id, _, rest = text.partition(":")
+            client_secret, colon, scopes = rest.partition(":")
+            emulator.portal.add_app(client_id, client_secret, scopes=scopes.split() if colon else None)
     except (ValueError, msgspec.ValidationError) as error:
         parser.error(str(error))
     # Records are many and never form cycles: looking through them for some would take a fifth of a big run.
@@ -85,9 +86,27 @@ def _parser() -> argparse.ArgumentParser:
     add("--token", action="append", metavar="TOKEN", help="accept only this bearer token; may be repeated (any)")
     add("--unique-property", action="append", default=[], metavar="NAME", help="custom unique property to start with")
     add("--seed", type=int, default=0, help="of orders, fault rates, latencies (%(default)s)")
-    add("--forward-latency", default="0", metavar="S[:S]", help="seconds, or a range, before a request is stamped")
-    add("--service-latency", default="0", metavar="S[:S]", help="seconds, or a range, before the answer")
-    add("--fault", action="append", default=[], metavar="RATE:FAULT", help=f"e.g. 0.01:503; FAULT is {_FAULT_WORDS}")
+    add(
+        "--forward-latency",
+        default="0",
+        metavar="S[:S]",
+        help="seconds, or a range, before the stamp; S~SIGMA: lognormal",
+    )
+    add("--service-latency", default="0", metavar="S[:S]", help="the same between stamp and answer")
+    add(
+        "--fault",
+        action="append",
+        default=[],
+        metavar="RATE:FAULT",
+        help=f"e.g. 0.01:503, or #3:503 for the third request; FAULT is {FAULT_WORDS}",
+    )
+    add(
+        "--oauth-app",
+        action="append",
+        default=[],
+        metavar="ID:SECRET[:SCOPES]",
+        help="register an OAuth app; SCOPES are parted by blanks (all)",
+    )
     add("--behaviour", action="append", default=[], metavar="NAME=VALUE", help="a field of Behaviour")
     add("--portal-id", type=int, default=1_234_567, help="number of the account (%(default)s)")
     add("--timezone", default="UTC", help="zone of the account; daily limits start anew at its midnight (%(default)s)")
@@ -100,31 +119,6 @@ def _limit(text: str) -> int | None:
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"must be a number above 0, or off, not {text!r}")
     return int(text)
-
-
-def _range(text: str) -> tuple[float, float]:
-    low, _, high = text.partition(":")
-    try:
-        return float(low), float(high or low)
-    except ValueError:
-        raise ValueError(f"a latency is seconds (0.02) or a range of seconds (0.01:0.05), not {text!r}") from None
-
-
-def _fault(text: str) -> tuple[float, Fault]:
-    rate, _, what = text.partition(":")
-    word = what.removesuffix("-applied")
-    applied = word != what
-    try:
-        chance = float(rate)
-        if word.isdigit():
-            return chance, Fault(status=int(word), applied=applied)
-        if word == "reset":
-            return chance, Fault(kind="reset", applied=applied)
-        if word == "hang":
-            return chance, Fault(kind="hang", applied=applied)
-    except ValueError as error:
-        raise ValueError(f"--fault {text}: {error}") from None
-    raise ValueError(f"--fault takes RATE:FAULT, where FAULT is {_FAULT_WORDS}; not {text!r}")
 
 
 def _behaviour(pairs: Sequence[str]) -> Behaviour:

@@ -6,36 +6,40 @@ Knows HTTP and sockets. Must not know HubSpot's rules: those are in the rooms be
 from __future__ import annotations
 
 import asyncio
+import gzip
 import logging
 import random
 import socket
 import struct
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
 from aiohttp import web
 
 from .admin import Admin
+from .breakage import PAGE, send_spoiled
 from .calls import Answer, Call
 from .counts import RequestEntry
-from .faults import Fault
-from .house import House
+from .faults import BROKEN_KINDS, MOVING_RETRY_AFTER_S, Fault
+from .house import Bearer, House
+from .latency import Latency, drawn_s
+from .oauth_scopes import missing_scopes
 from .quota import Policy, rate_limited
 from .refusals import Refusal
 from .routes import Match, hubspot_routes
 
-__all__ = ["FrontDoor", "Latency", "make_app"]
+__all__ = ["FrontDoor", "make_app"]
 
 _logger = logging.getLogger(__name__)
 _encode = msgspec.json.Encoder().encode
 _JSON = "application/json;charset=utf-8"
 _RESET = struct.pack("ii", 1, 0)
+_FORM = "application/x-www-form-urlencoded"
+_OPEN = "oauth."
+"""Operations that need no bearer token and count against no limit, since they are how one comes by a token."""
 _CLIENT_GONE_POLL_S = 0.2
-
-Latency = tuple[float, float]
-"""Seconds, drawn evenly between the two."""
 
 
 class _Reply(msgspec.Struct):
@@ -74,6 +78,7 @@ class FrontDoor:
         self._service_latency_s = service_latency_s
         self._rng = random.Random(seed)
         self._watchers: list[tuple[int, asyncio.Event]] = []
+        self._timers: list[asyncio.TimerHandle] = []
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer one request."""
@@ -98,6 +103,7 @@ class FrontDoor:
             return web.Response()
         await self._wait(self._forward_latency_s)
         at = house.clock.steady_s()
+        house.late.catch_up(at)
         try:
             reply = self._judge(request, match, number, None if too_large else body, correlation_id, at)
         except Exception:
@@ -107,12 +113,12 @@ class FrontDoor:
         house.counts.judge()
         self._tell_watchers()
         fault = reply.fault
-        await self._wait(self._service_latency_s, 0.0 if fault is None else fault.latency_s)
+        await self._wait(self._service_latency_s, 0.0 if fault is None else fault.wait_s(self._rng))
         entry = RequestEntry(
             number,
             at - house.counts.started_s,
             request.method,
-            path,
+            _loggable(path, match),
             match.operation,
             0 if fault is not None and fault.kind in ("reset", "hang") else reply.status,
             None if fault is None else fault.name,
@@ -124,6 +130,11 @@ class FrontDoor:
             await self._hang(request)
         if fault is not None and fault.kind in ("reset", "hang"):
             _tear_down(request)
+        elif fault is not None and fault.kind in BROKEN_KINDS and reply.body:
+            return await send_spoiled(request, reply.status, reply.body, reply.headers, fault, self.closing)
+        elif reply.body and house.behaviour.gzip_answers and "gzip" in request.headers.get("Accept-Encoding", ""):
+            reply.body = gzip.compress(reply.body, compresslevel=1, mtime=0)
+            reply.headers["Content-Encoding"] = "gzip"
         return web.Response(status=reply.status, body=reply.body, headers=reply.headers)
 
     def _judge(
@@ -132,24 +143,29 @@ class FrontDoor:
         """Decide and carry out, all at once: nothing else happens between the stamp and the write."""
         house = self.house
         headers = {"X-HubSpot-Correlation-Id": correlation_id}
+        wall_ms = house.clock.wall_ms()
+        line = f"{request.method} {request.path}"
+        fault: Fault | None = None
+        if match.operation.startswith(_OPEN):
+            fault = house.faults.draw(match.operation, line, body or b"")
+            return self._carry_out(request, match, number, body, wall_ms, correlation_id, headers, fault, None)
         try:
-            app = house.app_of(request.headers.get("Authorization"))
+            bearer = house.bearer(request.headers.get("Authorization"))
         except Refusal as refusal:
             return _refused(refusal, correlation_id, headers)
-        wall_ms = house.clock.wall_ms()
+        app = bearer.app
         policy = house.quota.judge(app, at, house.day.number(wall_ms))
-        fault: Fault | None = None
         if policy is not None:
             house.quota.refuse(app, at, policy)
         else:
-            fault = house.faults.draw(match.operation, f"{request.method} {request.path}", body or b"")
+            fault = house.faults.draw(match.operation, line, body or b"")
             if fault is None or fault.status != 429:
                 house.quota.accept(app, at)
         headers.update(house.quota.headers(app, at, daily=house.behaviour.daily_headers))
         if policy is not None:
             reply = self._over_limit(app, at, wall_ms, policy, correlation_id, headers)
         else:
-            reply = self._carry_out(request, match, number, body, wall_ms, correlation_id, headers, fault)
+            reply = self._carry_out(request, match, number, body, wall_ms, correlation_id, headers, fault, bearer)
         reply.app = app
         return reply
 
@@ -172,11 +188,12 @@ class FrontDoor:
         correlation_id: str,
         headers: dict[str, str],
         fault: Fault | None,
+        bearer: Bearer | None,
     ) -> _Reply:
-        reply = _json_reply(200, None, headers)
-        if fault is None or fault.carried_out:
+        def carry_out(now_ms: int = wall_ms) -> _Reply:
             try:
                 endpoint = _checked(request, match, body, self.house.behaviour.max_url_length)
+                _check_scopes(match.operation, bearer)
                 call = Call(
                     operation=match.operation,
                     captures=match.captures,
@@ -184,23 +201,51 @@ class FrontDoor:
                     body=body or b"",
                     url=f"{request.scheme}://{request.host}{request.rel_url.raw_path}",
                     number=number,
-                    now_ms=wall_ms,
+                    now_ms=now_ms,
                     only_inputs=None if fault is None else fault.applied_inputs,
                 )
                 answer: Answer = endpoint(self.house.portal, call)
-                reply = _json_reply(answer.status, answer.payload, headers)
+                headers.update(answer.headers)
+                return _json_reply(answer.status, answer.payload, headers)
             except Refusal as refusal:
-                reply = _refused(refusal, correlation_id, headers)
-        if fault is not None and fault.status is not None:
+                return _refused(refusal, correlation_id, headers)
+
+        if fault is None:
+            return carry_out()
+        if fault.applied_after_s is not None:
+            self._carry_out_late(fault.applied_after_s, carry_out)
+        reply = carry_out() if fault.carried_out else _json_reply(200, None, headers)
+        if fault.kind == "twice":
+            reply = carry_out()
+        elif fault.kind == "html":
+            reply = _Reply(200, PAGE, {**headers, "Content-Type": fault.content_type})
+        elif fault.kind == "expire_token" and bearer is not None:
+            reply = _refused(self.house.expire(bearer), correlation_id, headers)
+        elif fault.status is not None:
             reply = self._faulty(fault, fault.status, correlation_id, headers)
         reply.fault = fault
         return reply
+
+    def _carry_out_late(self, after_s: float, carry_out: Callable[[int], _Reply]) -> None:
+        """Remember a write for later. A clock that stands still is asked again by the next request."""
+        house = self.house
+
+        def late() -> None:
+            carry_out(house.clock.wall_ms())
+
+        house.late.add(house.clock.steady_s() + after_s, late)
+        self._timers.append(asyncio.get_running_loop().call_later(after_s, self._catch_up))
+
+    def _catch_up(self) -> None:
+        self.house.late.catch_up(self.house.clock.steady_s())
 
     def _faulty(self, fault: Fault, status: int, correlation_id: str, headers: dict[str, str]) -> _Reply:
         if status == 429:
             self.house.counts.injected_429 += 1
         if fault.retry_after is not None:
             headers["Retry-After"] = str(fault.retry_after)
+        elif status == 477:
+            headers["Retry-After"] = str(MOVING_RETRY_AFTER_S)
         headers.update(fault.headers)
         if fault.body is not None:
             headers.setdefault("Content-Type", fault.content_type)
@@ -219,8 +264,11 @@ class FrontDoor:
                 raise RuntimeError(f"the emulator closed before request {number} came")
 
     def close(self) -> None:
-        """Let go of everyone who waits: hanging requests, and those who wait for requests."""
+        """Let go of everyone who waits: hanging requests, late writes, and those who wait for requests."""
         self.closing.set()
+        self.house.late.clear()
+        for timer in self._timers:
+            timer.cancel()
         for _, event in self._watchers:
             event.set()
         self._watchers = []
@@ -237,8 +285,7 @@ class FrontDoor:
         return f"{self._rng.getrandbits(64):016x}"
 
     async def _wait(self, latency: Latency, extra_s: float = 0.0) -> None:
-        low, high = latency
-        seconds = extra_s + (self._rng.uniform(low, high) if high > 0 else 0.0)
+        seconds = extra_s + drawn_s(latency, self._rng)
         if seconds > 0:
             await asyncio.sleep(seconds)
 
@@ -268,9 +315,25 @@ def _checked(request: web.Request, match: Match, body: bytes | None, max_url_len
         raise Refusal(404, "resource not found")
     if body is None:
         raise Refusal(413, "The request body is too large", category="VALIDATION_ERROR")
-    if request.method in ("POST", "PATCH", "PUT") and request.content_type != "application/json":
-        raise Refusal(415, "HTTP 415 Unsupported Media Type; send application/json")
+    if request.method in ("POST", "PATCH", "PUT"):
+        form = match.operation.startswith(_OPEN) and match.operation != "oauth.private_app_info"
+        wanted = _FORM if form else "application/json"
+        if request.content_type != wanted:
+            raise Refusal(415, f"HTTP 415 Unsupported Media Type; send {wanted}")
     return match.endpoint
+
+
+def _check_scopes(operation: str, bearer: Bearer | None) -> None:
+    """Raises: Refusal (403) for tokens whose scopes do not suffice."""
+    if bearer is not None and bearer.known is not None and bearer.known.scopes is not None:
+        refusal = missing_scopes(operation, bearer.known.scopes)
+        if refusal is not None:
+            raise refusal
+
+
+def _loggable(path: str, match: Match) -> str:
+    """The path without the tokens that stand in some."""
+    return path.rpartition("/")[0] + "/…" if "token" in match.captures else path
 
 
 def _query(request: web.Request) -> Mapping[str, list[str]]:

@@ -12,12 +12,36 @@ from typing import Literal
 
 import msgspec
 
+from .latency import Latency, LogNormal, drawn_s, read_latency
 from .quota import Policy
 from .refusals import Refusal
 
-__all__ = ["Fault", "FaultRule", "Faults"]
+__all__ = ["BROKEN_KINDS", "Fault", "FaultRule", "Faults", "Kind"]
 
-Kind = Literal["status", "reset", "hang", "latency"]
+Kind = Literal[
+    "status",
+    "reset",
+    "hang",
+    "latency",
+    "drip",
+    "cut",
+    "cut_chunked",
+    "wrong_type",
+    "html",
+    "bad_gzip",
+    "cut_gzip",
+    "oversized",
+    "gzip_bomb",
+    "twice",
+    "expire_token",
+]
+BROKEN_KINDS: frozenset[Kind] = frozenset(
+    ("drip", "cut", "cut_chunked", "wrong_type", "bad_gzip", "cut_gzip", "oversized", "gzip_bomb")
+)
+"""Those that let the request through and spoil its answer."""
+_ALWAYS_CARRIED_OUT: frozenset[Kind] = frozenset((*BROKEN_KINDS, "latency", "twice"))
+_LATE_KINDS: frozenset[Kind] = frozenset(("status", "reset", "hang", "html"))
+MOVING_RETRY_AFTER_S = 60
 
 _TEXTS: dict[int, tuple[str, str | None]] = {
     400: ("Invalid request", "VALIDATION_ERROR"),
@@ -38,12 +62,26 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     Args:
         kind: `status` answers with an error, `reset` tears the connection down (RST), `hang` never answers, `latency`
             only delays.
+            `html` answers 200 with a web page, as a captive portal does. `expire_token` lets the bearer token expire
+            for good and answers 401. `twice` carries the request out twice and gives the second answer, as behind a
+            proxy that repeats.
+            These carry the request out and spoil the answer: `drip` sends it a few bytes at a time; `cut` and
+            `cut_chunked` close the connection in the middle of the body, with its length announced or in chunks;
+            `wrong_type` calls it `content_type`; `bad_gzip` calls plain bytes gzip; `cut_gzip` leaves out the second
+            half of the gzip stream; `oversized` and `gzip_bomb` blow it up to `size_bytes` with white space. An answer
+            without a body stays as it is.
         status: of the error; 429 is not counted against the window, everything else is.
         applied: whether the request is carried out before the fault strikes. The client must not be able to tell.
         applied_inputs: of a batch, carry out only so many inputs.
+        applied_after_s: carry the request out so long after the answer (status, reset, hang, html), by the emulator's
+            clock. `Emulator.apply_late_writes()` does it at once.
         latency_s: wait so long before the fault strikes, or before the answer.
+        latency_sigma: draw the wait from a lognormal distribution whose median is `latency_s`.
+        pause_s, piece_bytes: of a `drip`: the time between two pieces, and their size.
+        size_bytes: of an `oversized` answer or a `gzip_bomb`, unpacked.
         policy: the limit a 429 names.
-        retry_after: value of a `Retry-After` header, sent as it is.
+        retry_after: value of a `Retry-After` header, sent as it is. A 477 (account being moved) has one of 60 s if none
+            is given, as HubSpot promises one.
         message, category: of the error body, where the usual ones will not do.
         body, content_type: a body to send instead of HubSpot's error shape (an HTML page of a gateway, say).
         headers: further headers of the error.
@@ -53,7 +91,12 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     status: int | None = None
     applied: bool = False
     applied_inputs: int | None = None
+    applied_after_s: float | None = None
     latency_s: float = 0.0
+    latency_sigma: float | None = None
+    pause_s: float = 0.1
+    piece_bytes: int = 1
+    size_bytes: int = 64 * 1024 * 1024
     policy: Policy = "TEN_SECONDLY_ROLLING"
     retry_after: str | int | float | None = None
     message: str | None = None
@@ -73,6 +116,15 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             raise ValueError("a fault of kind 'latency' needs latency_s above 0")
         if self.applied_inputs is not None and (self.applied_inputs < 0 or not self.applied):
             raise ValueError("applied_inputs must not be negative, and goes with applied=True")
+        if self.applied_after_s is not None and (
+            self.applied_after_s < 0 or self.applied or self.kind not in _LATE_KINDS
+        ):
+            kinds = ", ".join(sorted(_LATE_KINDS))
+            raise ValueError(f"applied_after_s must not be negative, and goes without applied, with {kinds}")
+        if self.latency_sigma is not None:
+            read_latency("latency_s", self.latency)
+        if self.pause_s < 0 or self.piece_bytes < 1 or self.size_bytes < 1:
+            raise ValueError("pause_s must not be negative, piece_bytes and size_bytes must be at least 1")
 
     def refusal(self) -> Refusal:
         """The error body of a status fault."""
@@ -82,13 +134,26 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     @property
     def carried_out(self) -> bool:
         """Whether the request takes effect."""
-        return self.applied or self.kind == "latency"
+        return self.applied or self.kind in _ALWAYS_CARRIED_OUT
+
+    @property
+    def latency(self) -> Latency:
+        """The wait as a distribution."""
+        if self.latency_sigma is None:
+            return self.latency_s, self.latency_s
+        return LogNormal(self.latency_s, self.latency_sigma)
+
+    def wait_s(self, rng: random.Random) -> float:
+        """How long to wait this time."""
+        return drawn_s(self.latency, rng) if self.latency_sigma is not None else self.latency_s
 
     @property
     def name(self) -> str:
-        """As it is counted: `503`, `503 applied`, `reset`, `reset applied`, `latency`, …"""
+        """As it is counted: `503`, `503 applied`, `503 late`, `reset`, `reset applied`, `latency`, `drip`, …"""
         what = str(self.status) if self.kind == "status" else self.kind
-        return f"{what} applied" if self.applied and self.kind != "latency" else what
+        if self.applied_after_s is not None:
+            return f"{what} late"
+        return f"{what} applied" if self.applied and self.kind not in _ALWAYS_CARRIED_OUT else what
 
 
 class FaultRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -216,6 +281,15 @@ class Faults:
         """Answer the next matching requests late."""
         fault = Fault(kind="latency", latency_s=latency_s)
         self.add(FaultRule(fault=fault, operation=operation, times=times, skip=skip))
+
+    def strike_next(self, fault: Fault | Kind, *, times: int | None = 1, operation: str = "*", skip: int = 0) -> None:
+        """Strike the next matching requests with any fault; a kind that needs no further words may be given by name."""
+        struck = Fault(kind=fault) if isinstance(fault, str) else fault
+        self.add(FaultRule(fault=struck, operation=operation, times=times, skip=skip))
+
+    def move_account(self, retry_after_s: int = MOVING_RETRY_AFTER_S, *, times: int | None = None) -> None:
+        """Answer 477 with `Retry-After`, until `clear()` or `times` times: the account moves to another data centre."""
+        self.fail_next(477, times=times, retry_after=retry_after_s)
 
     def at_rate(self, rate: float, fault: Fault, *, operation: str = "*", times: int | None = None) -> None:
         """Strike matching requests with a probability, for ever or `times` times."""

@@ -6,17 +6,31 @@ Knows which rooms there are. Must not know sockets.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import cast
+from typing import NamedTuple, cast
 
 from .behaviour import Behaviour
 from .clock import AccountDay, Clock, SystemClock
 from .counts import Counts, Stats, stats
 from .faults import Faults
+from .late import LateWrites
+from .oauth import Token
 from .portal import Portal
-from .quota import Quota
+from .quota import DailyUse, Quota
 from .refusals import Refusal
+from .times import iso
 
-__all__ = ["House"]
+__all__ = ["Bearer", "House"]
+
+MARKETPLACE_LIMIT = 110
+"""Requests per window of an app from the marketplace, whatever the account's subscription (HubSpot's usage guide)."""
+
+
+class Bearer(NamedTuple):
+    """Whoever sent a request: the app, its token, and what is known of the token."""
+
+    app: str
+    value: str
+    known: Token | None
 
 
 class House:
@@ -47,7 +61,9 @@ class House:
             fixed=self.behaviour.rate_window == "fixed",
             count_refused=self.behaviour.count_refused,
         )
+        self.portal.daily_use = self._daily_use
         self.faults = Faults(seed=seed)
+        self.late = LateWrites()
         self.counts = Counts(keep=keep_requests, started_s=self.clock.steady_s())
         self._any_token = tokens is None
         self._apps: dict[str, str] = {}
@@ -57,21 +73,43 @@ class House:
             for token in tokens or ():
                 self._name_app(token)
 
-    def app_of(self, authorization: str | None) -> str:
-        """The app an `Authorization` header belongs to. Raises: Refusal (401).
+    def bearer(self, authorization: str | None) -> Bearer:
+        """Whom an `Authorization` header belongs to. Raises: Refusal (401).
 
-        Apps are numbered, never named after their token: tokens stay out of statistics and logs.
+        Apps are numbered or go by their client id, never named after their token: tokens stay out of statistics and
+        logs. Tokens of OAuth apps hold as long as they hold, also where any other token is accepted.
         """
-        scheme, _, token = (authorization or "").partition(" ")
-        token = token.strip()
-        if scheme.lower() != "bearer" or not token:
+        scheme, _, value = (authorization or "").partition(" ")
+        value = value.strip()
+        if scheme.lower() != "bearer" or not value:
             raise _no_credentials()
-        app = self._apps.get(token)
+        known = self.portal.keyring.token(value)
+        if known is not None and known.kind == "access_token":
+            now_ms = self.clock.wall_ms()
+            if known.expires_ms is not None and known.expires_ms <= now_ms:
+                raise expired(known.expires_ms, now_ms)
+            if known.app is not None:
+                self.quota.oauth_apps[known.app_name] = None if known.app.private else MARKETPLACE_LIMIT
+            return Bearer(known.app_name, value, known)
+        app = self._apps.get(value)
         if app is None:
             if not self._any_token:
-                raise _expired() if self.behaviour.unknown_token == "expired" else _no_credentials()  # noqa: S105
-            app = self._name_app(token)
-        return app
+                raise expired(0, self.clock.wall_ms()) if self._calls_expired() else _no_credentials()
+            app = self._name_app(value)
+        return Bearer(app, value, None)
+
+    def expire(self, bearer: Bearer) -> Refusal:
+        """Let a token expire now; the 401 for it."""
+        now_ms = self.clock.wall_ms()
+        return expired(self.portal.keyring.expire(bearer.value, bearer.app).expires_ms or now_ms, now_ms)
+
+    def _calls_expired(self) -> bool:
+        return self.behaviour.unknown_token == "expired"  # noqa: S105  # a reading, no password
+
+    def _daily_use(self) -> DailyUse:
+        now_ms = self.clock.wall_ms()
+        resets_at_ms = now_ms + round(self.day.ends_in_s(now_ms) * 1000)
+        return DailyUse(self.quota.daily_limit, self.quota.daily_used, resets_at_ms)
 
     def _name_app(self, token: str) -> str:
         return self._apps.setdefault(token, f"app-{len(self._apps) + 1}")
@@ -83,11 +121,13 @@ class House:
     def reset(self, *, records: bool = True, properties: bool = True, faults: bool = True, counts: bool = True) -> None:
         """Start anew, whole or in parts; `counts` includes the windows of the quota."""
         if records:
+            self.late.clear()
             self.portal.reset(properties=properties)
         if faults:
             self.faults.reset()
         if counts:
             self.quota.reset()
+            self.portal.keyring.grants.clear()
             self.counts.reset(started_s=self.clock.steady_s())
 
 
@@ -100,10 +140,13 @@ def _no_credentials() -> Refusal:
     )
 
 
-def _expired() -> Refusal:
+def expired(since_ms: int, now_ms: int) -> Refusal:
+    """The 401 for a token whose time is up."""
+    seconds = (now_ms - since_ms) // 1000
+    ago = f"{seconds // 86_400} day(s)" if seconds >= 86_400 else f"{seconds} second(s)"
     return Refusal(
         401,
-        "The OAuth token used to make this call expired 20543 day(s) ago.",
+        f"The OAuth token used to make this call expired {ago} ago.",
         category="EXPIRED_AUTHENTICATION",
-        context={"expire time": ["1970-01-01T00:00:00Z"]},
+        context={"expire time": [iso(since_ms)]},
     )

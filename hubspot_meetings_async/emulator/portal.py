@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -25,6 +25,8 @@ from .definitions import (
     meeting_definitions,
     system_definitions,
 )
+from .oauth import Keyring
+from .quota import DailyUse
 from .refusals import Refusal, validation
 from .scheduler_links import Scheduler
 from .values import Raw
@@ -79,10 +81,17 @@ class Portal:
         self.add_meeting_link = self.scheduler.add_link
         self.remove_meeting_link = self.scheduler.remove_link
         self.add_busy = self.scheduler.add_busy
+        self.keyring = Keyring(self.clock, self.behaviour, seed=seed)
+        self.add_app = self.keyring.add_app
+        self.add_token = self.keyring.add_token
+        self.authorize = self.keyring.authorize
+        self.issue_tokens = self.keyring.issue
+        self.expire_tokens = self.keyring.expire_tokens
+        self.daily_use: Callable[[], DailyUse] = _unlimited
         self.reset()
 
     def reset(self, *, properties: bool = True) -> None:
-        """Empty the account; without `properties` the custom properties stay."""
+        """Empty the account; without `properties` the custom properties stay. Apps and tokens always do."""
         kept = {name: list(crm.book) for name, crm in self._crms.items()} if not properties else {}
         self.associations.clear(labels=properties)
         self.scheduler.reset()
@@ -244,3 +253,8 @@ def _as_id(id_: str | int) -> int:
     if not (text.isascii() and text.isdigit()) or len(text) > 18:
         raise ValueError(f"a record id is a number of at most 18 digits, not {text!r}")
     return int(text)
+
+
+def _unlimited() -> DailyUse:
+    """The day of an account that nobody counts for."""
+    return DailyUse(None, 0, 0)

@@ -8,11 +8,11 @@ from __future__ import annotations
 import math
 from array import array
 from collections import deque
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from .refusals import Refusal
 
-__all__ = ["AppWindow", "Policy", "Quota", "rate_limited"]
+__all__ = ["AppWindow", "DailyUse", "Policy", "Quota", "rate_limited"]
 
 Policy = Literal["TEN_SECONDLY_ROLLING", "SECONDLY", "DAILY"]
 
@@ -26,6 +26,14 @@ def rate_limited(policy: Policy, correlation_id: str, request_id: str) -> tuple[
         extra = {"errorType": "RATE_LIMIT", "policyName": policy, "requestId": request_id}
         refusal = Refusal(429, message, extra=extra)
     return 429, refusal.body(correlation_id)
+
+
+class DailyUse(NamedTuple):
+    """How much of the day's calls is used, and when (Unix ms) the count starts anew."""
+
+    limit: int | None
+    used: int
+    resets_at_ms: int
 
 
 class AppWindow:
@@ -110,6 +118,9 @@ class Quota:
         self._fixed = fixed
         self._count_refused = count_refused
         self.apps: dict[str, AppWindow] = {}
+        self.oauth_apps: dict[str, int | None] = {}
+        """Apps that users installed by OAuth, and the limit their distribution sets: their calls count against no daily
+        limit, and see none in the headers."""
         self.refused: dict[Policy, int] = {"TEN_SECONDLY_ROLLING": 0, "DAILY": 0}
 
     def reset(self) -> None:
@@ -125,6 +136,11 @@ class Quota:
             window = self.apps[name] = AppWindow()
         return window
 
+    def limit_of(self, name: str) -> int | None:
+        """Requests an app has per window; without a limit of the account there is none for apps either."""
+        cap = self.oauth_apps.get(name)
+        return self.limit if cap is None or self.limit is None else min(cap, self.limit)
+
     def judge(self, name: str, at: float, day: int) -> Policy | None:
         """The policy that refuses a request at this moment, or None; counts nothing yet.
 
@@ -134,14 +150,16 @@ class Quota:
         """
         if day != self._day:
             self._day, self.daily_used = day, 0
-        if self.daily_limit is not None and self.daily_used >= self.daily_limit:
+        if self.daily_limit is not None and self.daily_used >= self.daily_limit and name not in self.oauth_apps:
             return "DAILY"
         used = self.app(name).used(at, self.window_s, fixed=self._fixed)
-        return "TEN_SECONDLY_ROLLING" if self.limit is not None and used >= self.limit else None
+        limit = self.limit_of(name)
+        return "TEN_SECONDLY_ROLLING" if limit is not None and used >= limit else None
 
     def accept(self, name: str, at: float) -> None:
         """Count a request that `judge()` let pass."""
-        self.daily_used += 1
+        if name not in self.oauth_apps:
+            self.daily_used += 1
         self.app(name).accept(at, self.window_s)
 
     def refuse(self, name: str, at: float, policy: Policy) -> None:
@@ -161,17 +179,18 @@ class Quota:
     def headers(self, name: str, at: float, *, daily: bool = True) -> dict[str, str]:
         """The rate headers of an answer to a request stamped `at`; without limits there are none."""
         shown: dict[str, str] = {}
-        if daily and self.daily_limit is not None:
+        if daily and self.daily_limit is not None and name not in self.oauth_apps:
             shown["X-HubSpot-RateLimit-Daily"] = str(self.daily_limit)
             shown["X-HubSpot-RateLimit-Daily-Remaining"] = str(max(0, self.daily_limit - self.daily_used))
-        if self.limit is not None:
+        limit = self.limit_of(name)
+        if limit is not None:
             window = self.app(name)
             used = window.used(at, self.window_s, fixed=self._fixed)
             # Deprecated and no longer enforced, but still sent.
-            secondly = max(1, int(self.limit / self.window_s))
+            secondly = max(1, int(limit / self.window_s))
             shown["X-HubSpot-RateLimit-Interval-Milliseconds"] = str(round(self.window_s * 1000))
-            shown["X-HubSpot-RateLimit-Max"] = str(self.limit)
-            shown["X-HubSpot-RateLimit-Remaining"] = str(max(0, self.limit - used))
+            shown["X-HubSpot-RateLimit-Max"] = str(limit)
+            shown["X-HubSpot-RateLimit-Remaining"] = str(max(0, limit - used))
             shown["X-HubSpot-RateLimit-Secondly"] = str(secondly)
             shown["X-HubSpot-RateLimit-Secondly-Remaining"] = str(max(0, secondly - window.used_since(at - 1.0)))
         return shown

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from . import batches, calendar_events, objects, properties, scheduler, scheduler_booking
+from . import account, batches, calendar_events, oauth_endpoints, objects, properties, scheduler, scheduler_booking
 from .calls import Answer, Call, Endpoint
 from .portal import Portal
 
@@ -109,6 +109,23 @@ _SCHEDULER: tuple[tuple[str, str, str, Endpoint], ...] = (
     ("GET", f"{_LINKS}/book/availability-page/{{slug}}", "availability", scheduler.availability_page),
     ("POST", "/meetings/calendar", "calendar", calendar_events.create_event),
 )
+_OAUTH: tuple[tuple[str, str, str, Endpoint], ...] = (
+    ("GET", "/oauth/authorize", "authorize", oauth_endpoints.authorize),
+    ("POST", "/oauth/v1/token", "token", oauth_endpoints.token_v1),
+    ("GET", "/oauth/v1/access-tokens/{token}", "access_token_info", oauth_endpoints.access_token_info),
+    ("GET", "/oauth/v1/refresh-tokens/{token}", "refresh_token_info", oauth_endpoints.refresh_token_info),
+    ("DELETE", "/oauth/v1/refresh-tokens/{token}", "forget_refresh_token", oauth_endpoints.forget_refresh_token),
+    ("POST", "/oauth/v2/private-apps/get/access-token-info", "private_app_info", oauth_endpoints.private_app_info),
+    *(
+        ("POST", f"/oauth/{version}/{path}", name, endpoint)
+        for version in ("v3", *DATED_VERSIONS[1:])
+        for path, name, endpoint in (
+            ("token", "token", oauth_endpoints.token),
+            ("token/introspect", "introspect", oauth_endpoints.introspect),
+            ("token/revoke", "revoke", oauth_endpoints.revoke),
+        )
+    ),
+)
 _LINK_UPDATE_VERSIONS = ("v3", "2026-09", "2026-09-beta")
 
 
@@ -124,6 +141,10 @@ def hubspot_routes() -> Router:
     for version in ("v3", *DATED_VERSIONS):
         for method, tail, name, endpoint in _SCHEDULER:
             router.add(method, f"/scheduler/{version}{tail}", f"scheduler.{name}", endpoint)
+        usage = f"/account-info/{version}/api-usage/daily/private-apps"
+        router.add("GET", usage, "account.daily_usage", account.daily_usage)
+    for method, path, name, endpoint in _OAUTH:
+        router.add(method, path, f"oauth.{name}", endpoint)
     for version in _LINK_UPDATE_VERSIONS:
         router.add("PATCH", f"/scheduler/{version}{_LINKS}/{{slug}}", "scheduler.update", scheduler.update_link)
     return router

@@ -11,12 +11,13 @@ from typing import Self
 
 from aiohttp import web
 
-from .app import FrontDoor, Latency, make_app
+from .app import FrontDoor, make_app
 from .behaviour import Behaviour
 from .clock import Clock
 from .counts import RequestEntry, Stats
 from .faults import Faults
 from .house import House
+from .latency import Latency, read_latency
 from .portal import Portal
 from .quota import Quota
 
@@ -46,8 +47,8 @@ class Emulator:
             None accepts any token, and takes each for an app of its own.
         behaviour: readings of the questions that HubSpot's documents leave open.
         seed: of everything random: shuffled orders, fault rates, latencies, correlation ids.
-        forward_latency_s: seconds, or a range of seconds, a request travels before HubSpot stamps it.
-        service_latency_s: seconds, or a range, between the stamp (when writes take effect) and the answer.
+        forward_latency_s: seconds, a range, or a `LogNormal`, that a request travels before HubSpot stamps it.
+        service_latency_s: the same between the stamp (when writes take effect) and the answer.
         clock: where the time comes from; latencies always pass in real time.
         portal_id: the account's number.
         timezone: the account's zone; daily quotas start anew at its midnight.
@@ -87,8 +88,8 @@ class Emulator:
             raise ValueError(f"keep_requests must not be negative, not {keep_requests!r}")
         if isinstance(tokens, str):
             raise ValueError("tokens takes a list of tokens, or a mapping of tokens to app names, not one string")
-        self._forward_latency_s = _latency("forward_latency_s", forward_latency_s)
-        self._service_latency_s = _latency("service_latency_s", service_latency_s)
+        self._forward_latency_s = read_latency("forward_latency_s", forward_latency_s)
+        self._service_latency_s = read_latency("service_latency_s", service_latency_s)
         self._house = House(
             limit=limit,
             daily_limit=daily_limit,
@@ -172,6 +173,14 @@ class Emulator:
             raise RuntimeError("the emulator is not running; no request will come")
         await self._door.until_judged(number)
 
+    def apply_late_writes(self) -> int:
+        """Carry out at once what faults with `applied_after_s` put off; returns how many requests that were.
+
+        Without it they are carried out when the emulator's clock says so; with a clock that a test moves, that is by
+        the next request after it moved. What still waits when the emulator closes never happens.
+        """
+        return self._house.late.catch_up(float("inf"))
+
     def reset(self, *, records: bool = True, properties: bool = True, faults: bool = True, counts: bool = True) -> None:
         """Start anew, whole or in parts; `counts` includes the windows of the quota."""
         self._house.reset(records=records, properties=properties, faults=faults, counts=counts)
@@ -224,10 +233,3 @@ class Emulator:
 def _need_positive(name: str, value: int | None) -> None:
     if value is not None and value < 1:
         raise ValueError(f"{name} must be at least 1, or None for no limit, not {value!r}")
-
-
-def _latency(name: str, value: float | Latency) -> Latency:
-    low, high = value if isinstance(value, tuple) else (value, value)
-    if not 0 <= low <= high:
-        raise ValueError(f"{name} must be seconds or a range (low, high) of seconds, not {value!r}")
-    return float(low), float(high)
