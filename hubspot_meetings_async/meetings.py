@@ -26,6 +26,9 @@ T = TypeVar("T")
 API_VERSIONS: Final = ("v3", "2026-03", "2026-09")
 """The API versions this library speaks. Shapes are the same; paths differ."""
 
+MERGE_VERSIONS: Final = ("2026-09",)
+"""The API versions that have `merge` and `gdpr_delete` for meetings."""
+
 MAX_PAGE: Final = 100
 MAX_PAGE_WITH_HISTORY: Final = 50
 
@@ -87,6 +90,7 @@ class Meetings:
     def __init__(self, call: Call, *, api_version: str) -> None:
         self._call = call
         self._path = objects_path(api_version)
+        self._api_version = api_version
 
     def _one(self, meeting_id: str | int, id_property: str | None) -> str:
         if id_property is not None and not id_property.strip():
@@ -160,6 +164,54 @@ class Meetings:
         """
         request: Request[None] = Request(method="DELETE", path=self._one(meeting_id, None))
         await self._call(request)
+
+    async def merge(self, primary_id: str | int, id_to_merge: str | int) -> Meeting:
+        """Merge one meeting into another, for good (`POST …/objects/meetings/merge`); API version 2026-09 only.
+
+        Where values conflict, those of `primary_id` stay. Go on with the id of the answer: HubSpot may give the merged
+        record a new one. Not repeated when the answer is lost.
+
+        Raises: AmbiguousWriteError; ConfigurationError on the other API versions.
+        HubSpot: https://developers.hubspot.com/docs/api-reference/latest/crm/using-object-apis (merge records)
+        """
+        body = {
+            "primaryObjectId": segment(primary_id, what="primary_id"),
+            "objectIdToMerge": segment(id_to_merge, what="id_to_merge"),
+        }
+        if body["primaryObjectId"] == body["objectIdToMerge"]:
+            raise ConfigurationError(f"a meeting can not be merged into itself (both ids are {primary_id})")
+        return await self._call(
+            Request(
+                method="POST",
+                path=self._since_2026_09("merge"),
+                body=encode(body),
+                decoder=_meeting,
+                replay=Replay.IF_NOT_DONE,
+            )
+        )
+
+    async def gdpr_delete(self, meeting_id: str | int, *, id_property: str | None = None) -> None:
+        """Delete a meeting and all it held, for good (`POST …/objects/meetings/gdpr-delete`); API version 2026-09 only.
+
+        It can not be restored; `archive` can. With `id_property`, `meeting_id` is the value of that unique property.
+        Tried again after lost answers; should HubSpot then find the meeting gone, the error is `NotFound`.
+
+        Raises: NotFound; ConfigurationError on the other API versions.
+        """
+        self._one(meeting_id, id_property)  # refuses what is no id
+        body: dict[str, object] = {"objectId": str(meeting_id)}
+        if id_property is not None:
+            body["idProperty"] = id_property
+        request: Request[None] = Request(method="POST", path=self._since_2026_09("gdpr-delete"), body=encode(body))
+        await self._call(request)
+
+    def _since_2026_09(self, name: str) -> str:
+        if self._api_version not in MERGE_VERSIONS:
+            raise ConfigurationError(
+                f"{name} of meetings is in API version {', '.join(MERGE_VERSIONS)} only, and this client speaks "
+                f"{self._api_version}; make one with api_version={MERGE_VERSIONS[0]!r}"
+            )
+        return f"{self._path}/{name}"
 
     def list(
         self,
