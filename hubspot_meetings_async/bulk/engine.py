@@ -485,11 +485,12 @@ class Run(Generic[R]):
     def _quota_use(self) -> float | None:
         limit, window_s = self._operation.quota()
         first_at, last_at = cast("tuple[float, float]", self._sent_between)
-        # Refused requests took nothing; between n requests lie n - 1 intervals.
+        # Refused requests took nothing; between n requests lie n - 1 intervals. Less than a window says nothing: it
+        # began empty.
         counted = self._report.requests - self._report.rate_limited
-        if not limit or counted < 2 or last_at <= first_at:
+        if not limit or last_at - first_at < window_s:
             return None
-        return (counted - 1) / (last_at - first_at) * window_s / limit
+        return min(1.0, (counted - 1) / (last_at - first_at) * window_s / limit)
 
     def _doom(self, error: Exception) -> None:
         """The run can not go on; what is out finishes, all else is settled as not sent."""

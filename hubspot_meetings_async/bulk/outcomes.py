@@ -98,7 +98,8 @@ class Report(Struct, kw_only=True):
     `ambiguous`, `not_sent`. Counts of requests: `requests` (attempts that went out), `retries` (of them, repeats),
     `rate_limited` (429 answers), `splits` (batches cut in two after a refusal). `bytes_sent` and `bytes_received` are
     bodies without headers. `seconds` is the time since the run began. `quota_use` is the share of HubSpot's limit that
-    the requests between the first and the last one took (1.0 = all of it), None without a limit or before two requests.
+    the requests between the first and the last one took (1.0 = all of it), None without a limit or within its first
+    window.
     `problems` keeps the first 100 outcomes that are rejected, ambiguous or not sent.
     """
 

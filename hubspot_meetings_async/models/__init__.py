@@ -11,7 +11,9 @@ from .meetings import (
     AssociatedIds,
     Association,
     AssociationType,
+    LocationType,
     Meeting,
+    MeetingOutcome,
     MeetingProperties,
     Notice,
     ObjectId,
@@ -22,6 +24,7 @@ from .meetings import (
     to_deal,
     to_ticket,
 )
+from .typed import property_names, read_as, read_properties
 from .values import PropertyValue, property_values
 
 __all__ = [
@@ -31,7 +34,9 @@ __all__ = [
     "AssociationType",
     "BatchError",
     "BatchResponse",
+    "LocationType",
     "Meeting",
+    "MeetingOutcome",
     "MeetingProperties",
     "NextPage",
     "Notice",
@@ -41,7 +46,10 @@ __all__ = [
     "PropertyValue",
     "PropertyVersion",
     "UpsertedMeeting",
+    "property_names",
     "property_values",
+    "read_as",
+    "read_properties",
     "to_company",
     "to_contact",
     "to_deal",

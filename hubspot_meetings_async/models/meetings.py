@@ -9,9 +9,11 @@ HubSpot: https://developers.hubspot.com/docs/api-reference/crm-meetings-v3/guide
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from enum import StrEnum
+from typing import Any, Generic, cast
 
 from msgspec import UNSET, Struct, UnsetType
 
@@ -19,12 +21,19 @@ from ..errors import InvalidRecord
 from .forms import Paging, Received, Sent
 from .values import kind_of
 
+if sys.version_info >= (3, 13):
+    from typing import TypeVar
+else:
+    from typing_extensions import TypeVar
+
 __all__ = [
     "AssociatedId",
     "AssociatedIds",
     "Association",
     "AssociationType",
+    "LocationType",
     "Meeting",
+    "MeetingOutcome",
     "MeetingProperties",
     "Notice",
     "ObjectId",
@@ -35,6 +44,8 @@ __all__ = [
     "to_deal",
     "to_ticket",
 ]
+
+P = TypeVar("P", default=dict[str, str | None])
 
 # ---- what goes out ------------------------------------------------------------------------------------------------
 
@@ -89,6 +100,24 @@ to_deal = _maker("deal", 212)
 to_ticket = _maker("ticket", 226)
 
 
+class MeetingOutcome(StrEnum):
+    """HubSpot's own values of `hs_meeting_outcome`; an account may have more."""
+
+    SCHEDULED = "SCHEDULED"
+    COMPLETED = "COMPLETED"
+    RESCHEDULED = "RESCHEDULED"
+    NO_SHOW = "NO_SHOW"
+    CANCELED = "CANCELED"
+
+
+class LocationType(StrEnum):
+    """HubSpot's own values of `hs_meeting_location_type`; others, such as `VCE`, are seen too."""
+
+    ADDRESS = "ADDRESS"
+    CUSTOM = "CUSTOM"
+    PHONE = "PHONE"
+
+
 class MeetingProperties(Struct, kw_only=True, omit_defaults=True):
     """The documented properties of a meeting that can be written, typed.
 
@@ -101,15 +130,15 @@ class MeetingProperties(Struct, kw_only=True, omit_defaults=True):
 
     hs_timestamp: datetime | UnsetType | None = UNSET
     hs_meeting_title: str | UnsetType | None = UNSET
-    hubspot_owner_id: str | int | UnsetType | None = UNSET
+    hubspot_owner_id: str | UnsetType | None = UNSET
     hs_meeting_body: str | UnsetType | None = UNSET
     hs_internal_meeting_notes: str | UnsetType | None = UNSET
     hs_meeting_external_url: str | UnsetType | None = UNSET
     hs_meeting_location: str | UnsetType | None = UNSET
-    hs_meeting_location_type: str | UnsetType | None = UNSET
+    hs_meeting_location_type: LocationType | str | UnsetType | None = UNSET
     hs_meeting_start_time: datetime | UnsetType | None = UNSET
     hs_meeting_end_time: datetime | UnsetType | None = UNSET
-    hs_meeting_outcome: str | UnsetType | None = UNSET
+    hs_meeting_outcome: MeetingOutcome | str | UnsetType | None = UNSET
     hs_activity_type: str | UnsetType | None = UNSET
     hs_attachment_ids: tuple[str, ...] | UnsetType | None = UNSET
     hs_attendee_owner_ids: tuple[str, ...] | UnsetType | None = UNSET
@@ -152,15 +181,16 @@ class Notice(Received, frozen=True, kw_only=True):
     context: Any = None
 
 
-class Meeting(Received, frozen=True, kw_only=True):
+class Meeting(Received, Generic[P], frozen=True, kw_only=True):
     """A meeting as HubSpot knows it.
 
-    `properties` maps names to strings or None, as HubSpot sends them. `associations` (by plural object name) and
+    `properties` maps names to strings or None, as HubSpot sends them; where a call was given `into=MyMeeting`, it is a
+    `MyMeeting` (and the meeting a `Meeting[MyMeeting]`). `associations` (by plural object name) and
     `properties_with_history` are there only when the request asked for them. `archived_at` is set on archived ones.
     """
 
     id: str
-    properties: dict[str, str | None] = {}
+    properties: P = cast("Any", {})
     created_at: datetime | None = None
     updated_at: datetime | None = None
     archived: bool = False
@@ -172,7 +202,7 @@ class Meeting(Received, frozen=True, kw_only=True):
     warnings: tuple[Notice, ...] = ()
 
 
-class UpsertedMeeting(Meeting, frozen=True, kw_only=True):
+class UpsertedMeeting(Meeting[P], Generic[P], frozen=True, kw_only=True):
     """A meeting as an upsert answers it: `new` tells whether it was created (None: HubSpot did not say)."""
 
     new: bool | None = None
