@@ -304,7 +304,13 @@ def _plain_message(message: str) -> tuple[str, tuple[ErrorDetail, ...]]:
     details = tuple(
         ErrorDetail(message=problem.message, code=problem.error, property_name=problem.name) for problem in problems
     )
-    return _LISTED + "; ".join(detail.message for detail in details), details
+    return _LISTED + "; ".join(_named(detail) for detail in details), details
+
+
+def _named(detail: ErrorDetail) -> str:
+    """A problem with the name of its property, which HubSpot leaves out of most sentences."""
+    name = detail.property_name
+    return detail.message if name is None or name in detail.message else f"{name}: {detail.message}"
 
 
 class _Problem(Struct):
