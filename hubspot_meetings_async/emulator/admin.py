@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from .admin_account import account_actions
 from .definitions import PropertyType
 from .faults import FaultRule
 from .house import House
@@ -70,6 +71,7 @@ class Admin:
             ("POST", "objects"): self._add_object,
             ("POST", "properties"): self._add_property,
             ("POST", "reset"): self._reset,
+            **account_actions(house),
         }
 
     async def handle(self, request: web.Request) -> web.Response:
