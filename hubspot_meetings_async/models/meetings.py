@@ -10,16 +10,14 @@ HubSpot: https://developers.hubspot.com/docs/api-reference/crm-meetings-v3/guide
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Generic, cast
 
 from msgspec import UNSET, Struct, UnsetType
 
-from ..errors import InvalidRecord
-from .forms import Paging, Received, Sent
-from .values import kind_of
+from .associations import AssociatedIds
+from .forms import Received
 
 if sys.version_info >= (3, 13):
     from typing import TypeVar
@@ -27,77 +25,22 @@ else:
     from typing_extensions import TypeVar
 
 __all__ = [
-    "AssociatedId",
-    "AssociatedIds",
-    "Association",
-    "AssociationType",
     "LocationType",
     "Meeting",
     "MeetingOutcome",
     "MeetingProperties",
     "Notice",
-    "ObjectId",
+    "PlainProperties",
     "PropertyVersion",
     "UpsertedMeeting",
-    "to_company",
-    "to_contact",
-    "to_deal",
-    "to_ticket",
 ]
 
-P = TypeVar("P", default=dict[str, str | None])
+PlainProperties = dict[str, str | None]
+"""Properties as HubSpot sends them: strings, and None for no value."""
+
+P = TypeVar("P", default=PlainProperties)
 
 # ---- what goes out ------------------------------------------------------------------------------------------------
-
-
-class ObjectId(Sent, frozen=True):
-    """The id of a record: a string of digits on the wire."""
-
-    id: str
-
-
-class AssociationType(Sent, frozen=True):
-    """Which kind of link: HubSpot's number for the type, in the direction *meeting → other*, and its category.
-
-    Categories: `HUBSPOT_DEFINED`, `USER_DEFINED`, `INTEGRATOR_DEFINED`, `WORK`.
-    """
-
-    association_category: str
-    association_type_id: int
-
-
-class Association(Sent, frozen=True):
-    """One record that a new meeting is linked to, and by which types. `to_contact(101)` makes the usual one."""
-
-    to: ObjectId
-    types: tuple[AssociationType, ...]
-
-
-def _maker(object_type: str, type_id: int) -> Callable[[str | int], Association]:
-    types = (AssociationType("HUBSPOT_DEFINED", type_id),)
-
-    def make(object_id: str | int) -> Association:
-        return Association(ObjectId(_id_text(object_type, object_id)), types)
-
-    make.__name__ = make.__qualname__ = f"to_{object_type}"
-    make.__doc__ = f"Link a new meeting to the {object_type} with this id (HubSpot's association type {type_id})."
-    return make
-
-
-def _id_text(object_type: str, object_id: object) -> str:
-    if isinstance(object_id, int) and not isinstance(object_id, bool) and 0 <= object_id < 10**20:
-        return str(object_id)
-    if isinstance(object_id, str) and object_id.isascii() and object_id.isdigit() and len(object_id) <= 20:
-        return object_id
-    shown = repr(object_id[:40]) if isinstance(object_id, str) else kind_of(object_id)
-    raise InvalidRecord(f"a {object_type} id is a number, not {shown}")
-
-
-# HubSpot: https://developers.hubspot.com/docs/api-reference/crm-associations-v4/guide (association type ids)
-to_contact = _maker("contact", 200)
-to_company = _maker("company", 188)
-to_deal = _maker("deal", 212)
-to_ticket = _maker("ticket", 226)
 
 
 class MeetingOutcome(StrEnum):
@@ -146,20 +89,6 @@ class MeetingProperties(Struct, kw_only=True, omit_defaults=True):
 
 
 # ---- what comes back ----------------------------------------------------------------------------------------------
-
-
-class AssociatedId(Received, frozen=True, kw_only=True):
-    """An associated record; `type` is the association's name, for example `meeting_event_to_contact`."""
-
-    id: str
-    type: str = ""
-
-
-class AssociatedIds(Received, frozen=True, kw_only=True):
-    """The first associated records of one object type; more may be behind `paging`."""
-
-    results: tuple[AssociatedId, ...] = ()
-    paging: Paging | None = None
 
 
 class PropertyVersion(Received, frozen=True, kw_only=True):
