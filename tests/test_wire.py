@@ -214,6 +214,7 @@ class TestParse:
         assert error.property_names == properties
         assert str(error).isprintable()
         assert "isValid" not in str(error)
+        assert all(named in str(error) for named in properties)
 
     def test_what_the_contexts_say(self) -> None:
         """Lists that HubSpot sends along are there to be read."""

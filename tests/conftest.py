@@ -1,0 +1,35 @@
+"""A HubSpot on a local port, and clients of it, for every test above the transport."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from hubspot_meetings_async import MeetingsClient, NoLimit, RetryPolicy
+from hubspot_meetings_async.emulator import Emulator
+from hubspot_meetings_async.meetings import API_VERSIONS
+
+SWIFT = RetryPolicy(base_s=0.001, cap_s=0.002, locked_s=0.0)
+"""Retries without the waiting, for tests that run in real time."""
+
+
+@pytest.fixture
+async def emulator() -> AsyncIterator[Emulator]:
+    """An account without limits, with a unique property `booking_ref`."""
+    async with Emulator(limit=None) as running:
+        running.portal.add_property("booking_ref", unique=True)
+        yield running
+
+
+@pytest.fixture(params=API_VERSIONS)
+def api_version(request: pytest.FixtureRequest) -> str:
+    """Each version of the API in turn."""
+    return str(request.param)
+
+
+@pytest.fixture
+async def client(emulator: Emulator, api_version: str) -> AsyncIterator[MeetingsClient]:
+    """A client of the account, in each version of the API."""
+    async with MeetingsClient(
+        "token", base_url=emulator.url, api_version=api_version, limiter=NoLimit(), retry=SWIFT
+    ) as client:
+        yield client
