@@ -9,19 +9,31 @@ HubSpot: https://developers.hubspot.com/docs/api-reference/crm-meetings-v3/guide
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, Generic, TypeVar, cast, overload
 
 import msgspec
 from msgspec import Struct
 
 from .errors import ConfigurationError, UnexpectedResponse
 from .inputs import Entry, Inputs
-from .models import Association, BatchResponse, Meeting, Page, UpsertedMeeting, property_values
+from .models import (
+    Association,
+    BatchResponse,
+    Meeting,
+    Page,
+    PlainProperties,
+    UpsertedMeeting,
+    property_names,
+    property_values,
+    read_as,
+)
 from .wire import Call, Replay, Request, Trail, encode, query_string, segment
 
 __all__ = ["API_VERSIONS", "Listing", "Meetings"]
 
 T = TypeVar("T")
+P = TypeVar("P")
+S = TypeVar("S", bound=Struct)
 
 API_VERSIONS: Final = ("v3", "2026-03", "2026-09")
 """The API versions this library speaks. Shapes are the same; paths differ."""
@@ -32,10 +44,10 @@ MERGE_VERSIONS: Final = ("2026-09",)
 MAX_PAGE: Final = 100
 MAX_PAGE_WITH_HISTORY: Final = 50
 
-_meeting = msgspec.json.Decoder(Meeting)
-_page = msgspec.json.Decoder(Page[Meeting])
-_batch = msgspec.json.Decoder(BatchResponse[Meeting])
-_upserted = msgspec.json.Decoder(BatchResponse[UpsertedMeeting])
+_meeting = msgspec.json.Decoder(Meeting[PlainProperties])
+_page = msgspec.json.Decoder(Page[Meeting[PlainProperties]])
+_batch = msgspec.json.Decoder(BatchResponse[Meeting[PlainProperties]])
+_upserted = msgspec.json.Decoder(BatchResponse[UpsertedMeeting[PlainProperties]])
 
 
 def objects_path(api_version: str) -> str:
@@ -47,29 +59,32 @@ def objects_path(api_version: str) -> str:
     return f"/crm/objects/{api_version}/meetings"
 
 
-class Listing:
+class Listing(Generic[P]):
     """All meetings of a list request: `async for` over it gives meetings, over `pages()` whole pages.
 
     Each iteration begins anew at the first page (or at `after`).
     """
 
-    def __init__(self, call: Call, path: str, parameters: Mapping[str, object]) -> None:
+    def __init__(
+        self, call: Call, path: str, parameters: Mapping[str, object], into: type[Struct] | None = None
+    ) -> None:
         self._call = call
         self._path = path
         self._parameters = parameters
+        self._into = into
 
-    async def __aiter__(self) -> AsyncIterator[Meeting]:
+    async def __aiter__(self) -> AsyncIterator[Meeting[P]]:
         async for page in self.pages():
             for meeting in page.results:
                 yield meeting
 
-    async def pages(self) -> AsyncIterator[Page[Meeting]]:
+    async def pages(self) -> AsyncIterator[Page[Meeting[P]]]:
         """Page after page; `page.after` is the cursor to go on from later."""
         after = self._parameters.get("after")
         while True:
             query = query_string({**self._parameters, "after": after})
             page = await self._call(Request(method="GET", path=self._path, query=query, decoder=_page))
-            yield page
+            yield cast("Page[Meeting[P]]", page if self._into is None else _page_as(page, self._into))
             if page.after is None:
                 return
             if page.after == after:
@@ -112,6 +127,7 @@ class Meetings:
             Request(method="POST", path=self._path, body=body, decoder=_meeting, replay=Replay.IF_NOT_DONE)
         )
 
+    @overload
     async def get(
         self,
         meeting_id: str | int,
@@ -121,24 +137,50 @@ class Meetings:
         associations: Sequence[str] = (),
         archived: bool = False,
         id_property: str | None = None,
-    ) -> Meeting:
+    ) -> Meeting: ...
+
+    @overload
+    async def get(
+        self,
+        meeting_id: str | int,
+        *,
+        into: type[S],
+        properties_with_history: Sequence[str] = (),
+        associations: Sequence[str] = (),
+        archived: bool = False,
+        id_property: str | None = None,
+    ) -> Meeting[S]: ...
+
+    async def get(
+        self,
+        meeting_id: str | int,
+        *,
+        properties: Sequence[str] = (),
+        properties_with_history: Sequence[str] = (),
+        associations: Sequence[str] = (),
+        archived: bool = False,
+        id_property: str | None = None,
+        into: type[Struct] | None = None,
+    ) -> Meeting[Any]:
         """Read one meeting (`GET …/objects/meetings/{meetingId}`).
 
         `associations` are object types (`"contacts"`). With `archived=True` only the recycling bin is looked at. With
-        `id_property`, `meeting_id` is the value of that unique property. Raises: NotFound.
+        `id_property`, `meeting_id` is the value of that unique property. With `into=MyMeeting`, the properties are
+        those of that Struct, and the meeting's `properties` are a `MyMeeting`. Raises: NotFound.
         """
         query = query_string(
             {
-                "properties": _names(properties),
+                "properties": _asked(properties, into),
                 "propertiesWithHistory": _names(properties_with_history),
                 "associations": _names(associations),
                 "archived": archived or None,
                 "idProperty": id_property,
             }
         )
-        return await self._call(
+        meeting = await self._call(
             Request(method="GET", path=self._one(meeting_id, id_property), query=query, decoder=_meeting)
         )
+        return meeting if into is None else read_as(meeting, into)
 
     async def update(
         self, meeting_id: str | int, properties: Mapping[str, Any] | Struct, *, id_property: str | None = None
@@ -213,6 +255,7 @@ class Meetings:
             )
         return f"{self._path}/{name}"
 
+    @overload
     def list(
         self,
         *,
@@ -222,26 +265,51 @@ class Meetings:
         archived: bool = False,
         limit: int | None = None,
         after: str | None = None,
-    ) -> Listing:
+    ) -> Listing[PlainProperties]: ...
+
+    @overload
+    def list(
+        self,
+        *,
+        into: type[S],
+        properties_with_history: Sequence[str] = (),
+        associations: Sequence[str] = (),
+        archived: bool = False,
+        limit: int | None = None,
+        after: str | None = None,
+    ) -> Listing[S]: ...
+
+    def list(
+        self,
+        *,
+        properties: Sequence[str] = (),
+        properties_with_history: Sequence[str] = (),
+        associations: Sequence[str] = (),
+        archived: bool = False,
+        limit: int | None = None,
+        after: str | None = None,
+        into: type[Struct] | None = None,
+    ) -> Listing[Any]:
         """All meetings in order of id (`GET …/objects/meetings`), page after page.
 
             async for meeting in hubspot.meetings.list(properties=["hs_meeting_title"]): ...
 
         `limit` is the size of a page: 1-100, 1-50 with histories, the most by default. `archived=True` lists the
-        recycling bin and nothing else. `after` is a page's cursor to go on from.
+        recycling bin and nothing else. `after` is a page's cursor to go on from. With `into=MyMeeting`, each meeting's
+        `properties` are a `MyMeeting`.
         """
         most = MAX_PAGE_WITH_HISTORY if properties_with_history else MAX_PAGE
         if limit is not None and not (type(limit) is int and 1 <= limit <= most):
             raise ConfigurationError(f"limit is the size of a page, 1-{most} here, not {limit!r}")
         parameters: dict[str, object] = {
             "limit": limit or most,
-            "properties": _names(properties),
+            "properties": _asked(properties, into),
             "propertiesWithHistory": _names(properties_with_history),
             "associations": _names(associations),
             "archived": archived or None,
             "after": after,
         }
-        return Listing(self._call, self._path, parameters)
+        return Listing(self._call, self._path, parameters, into)
 
     # ---- batches: single calls of up to 100 inputs; `hubspot.bulk` takes any number
 
@@ -255,6 +323,7 @@ class Meetings:
         """
         return await self.send_create(_body(Inputs.create(), inputs))
 
+    @overload
     async def batch_read(
         self,
         inputs: Iterable[object],
@@ -263,15 +332,44 @@ class Meetings:
         properties_with_history: Sequence[str] = (),
         id_property: str | None = None,
         archived: bool = False,
-    ) -> BatchResponse[Meeting]:
+    ) -> BatchResponse[Meeting]: ...
+
+    @overload
+    async def batch_read(
+        self,
+        inputs: Iterable[object],
+        *,
+        into: type[S],
+        properties_with_history: Sequence[str] = (),
+        id_property: str | None = None,
+        archived: bool = False,
+    ) -> BatchResponse[Meeting[S]]: ...
+
+    async def batch_read(
+        self,
+        inputs: Iterable[object],
+        *,
+        properties: Sequence[str] = (),
+        properties_with_history: Sequence[str] = (),
+        id_property: str | None = None,
+        archived: bool = False,
+        into: type[Struct] | None = None,
+    ) -> BatchResponse[Meeting[Any]]:
         """Read up to 100 meetings (50 with histories) by id or unique value (`POST …/batch/read`).
 
-        Missing ones are in `errors`. Associations can not be read this way.
+        Missing ones are in `errors`. Associations can not be read this way. With `into=MyMeeting`, each
+        meeting's `properties` are a `MyMeeting`.
         """
         form = Inputs.read(
-            properties=properties, properties_with_history=properties_with_history, id_property=id_property
+            properties=_asked(properties, into),
+            properties_with_history=properties_with_history,
+            id_property=id_property,
         )
-        return await self.send_read(_body(form, inputs), archived=archived)
+        answer = await self.send_read(_body(form, inputs), archived=archived)
+        if into is None:
+            return answer
+        results = tuple(read_as(meeting, into) for meeting in answer.results)
+        return cast("BatchResponse[Meeting[Any]]", msgspec.structs.replace(answer, results=results))
 
     async def batch_update(self, inputs: Iterable[object], *, id_property: str | None = None) -> BatchResponse[Meeting]:
         """Write properties to up to 100 meetings (`POST …/batch/update`), by id or by `id_property`."""
@@ -339,8 +437,22 @@ def _body(form: Inputs, inputs: Iterable[object]) -> bytes:
     return form.body(entries)
 
 
-def _names(names: Sequence[str]) -> tuple[object, ...]:
-    return tuple(_listed("names", names))
+def _asked(properties: Sequence[str], into: type[Struct] | None) -> tuple[str, ...]:
+    """Which properties to ask for."""
+    if into is None:
+        return _names(properties)
+    if properties:
+        raise ConfigurationError("give properties= or into=, not both: the properties follow from the fields of into")
+    return property_names(into)
+
+
+def _page_as(page: Page[Meeting], into: type[Struct]) -> Page[Meeting[Any]]:
+    results = tuple(read_as(meeting, into) for meeting in page.results)
+    return cast("Page[Meeting[Any]]", msgspec.structs.replace(page, results=results))
+
+
+def _names(names: Sequence[str]) -> tuple[str, ...]:
+    return cast("tuple[str, ...]", tuple(_listed("names", names)))
 
 
 def _listed(what: str, given: object) -> Iterable[object]:

@@ -9,16 +9,21 @@ from __future__ import annotations
 import random
 from collections.abc import AsyncIterable, Callable, Iterable, Sequence
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar, overload
 
+from msgspec import Struct
+
+from ..errors import ConfigurationError
 from ..inputs import Inputs
 from ..meetings import Meetings
+from ..models import Meeting, property_names
 from .engine import Operation, Run
 from .outcomes import Report
 
 __all__ = ["Bulk"]
 
 R = TypeVar("R")
+S = TypeVar("S", bound=Struct)
 
 _MAX_BATCH_BYTES = 1_000_000
 
@@ -133,6 +138,7 @@ class Bulk:
         )
         return self._run(operation, records, max_batch_bytes, workers, on_progress)
 
+    @overload
     def read(
         self,
         records: Iterable[R] | AsyncIterable[R],
@@ -144,12 +150,47 @@ class Bulk:
         max_batch_bytes: int = _MAX_BATCH_BYTES,
         workers: int | None = None,
         on_progress: Callable[[Report], None] | None = None,
-    ) -> Run[R]:
+    ) -> Run[R]: ...
+
+    @overload
+    def read(
+        self,
+        records: Iterable[R] | AsyncIterable[R],
+        *,
+        into: type[S],
+        properties_with_history: Sequence[str] = (),
+        id_property: str | None = None,
+        archived: bool = False,
+        max_batch_bytes: int = _MAX_BATCH_BYTES,
+        workers: int | None = None,
+        on_progress: Callable[[Report], None] | None = None,
+    ) -> Run[R, Meeting[S]]: ...
+
+    def read(
+        self,
+        records: Iterable[R] | AsyncIterable[R],
+        *,
+        properties: Sequence[str] = (),
+        properties_with_history: Sequence[str] = (),
+        id_property: str | None = None,
+        archived: bool = False,
+        max_batch_bytes: int = _MAX_BATCH_BYTES,
+        workers: int | None = None,
+        on_progress: Callable[[Report], None] | None = None,
+        into: type[Struct] | None = None,
+    ) -> Run[R, Any]:
         """Read meetings by id, or by the value of the unique property `id_property`.
 
         Outcomes: `Read`; `Rejected` with `NotFound` for missing ones; `NotSent`. `archived=True` reads the recycling
-        bin and nothing else. Batches with histories hold 50.
+        bin and nothing else. Batches with histories hold 50. With `into=MyMeeting`, each
+        meeting's `properties` are a `MyMeeting`; one whose values do not fit is `Rejected`.
         """
+        if into is not None:
+            if properties:
+                raise ConfigurationError(
+                    "give properties= or into=, not both: the properties follow from into's fields"
+                )
+            properties = property_names(into)
         if id_property is not None and id_property not in properties:
             # Asked for, it comes back with every result, and results can be told apart by it.
             properties = (*properties, id_property)
@@ -160,6 +201,7 @@ class Bulk:
             ),
             send=partial(self._meetings.send_read, archived=archived),
             id_property=id_property,
+            into=into,
             quota=self._quota,
         )
         return self._run(operation, records, max_batch_bytes, workers, on_progress)
@@ -171,7 +213,7 @@ class Bulk:
         max_batch_bytes: int,
         workers: int | None,
         on_progress: Callable[[Report], None] | None,
-    ) -> Run[R]:
+    ) -> Run[R, Any]:
         return Run(
             operation,
             records,

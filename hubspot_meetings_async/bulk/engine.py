@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Generator, Iterable, Iterator, Mapping
 from functools import partial
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar, cast
+from typing import Any, Generic, Self, cast
 
 import anyio
 from anyio.abc import TaskGroup
@@ -42,12 +42,10 @@ from ..models import BatchResponse
 from ..retry import Effect, effect_of
 from ..wire import Trail
 from .batches import Batch, Cutter
-from .outcomes import Ambiguous, NotSent, Outcome, Rejected, Report
+from .outcomes import Ambiguous, M, NotSent, Outcome, R, Rejected, Report
 from .settling import settle_answer, settle_archived, settle_failure
 
 __all__ = ["Operation", "Run"]
-
-R = TypeVar("R")
 
 _MOST_WORKERS = 128
 _MOST_PARKED = 1_000
@@ -64,15 +62,16 @@ _LINGER_S = 0.5
 class Operation(Struct, frozen=True, kw_only=True):
     """What a run does with its batches.
 
-    `send` carries one encoded batch out and answers it (None: 204). `may_repeat`: the same batch twice has the effect
-    of once. `split_refused`: a batch refused as a whole is halved until the culprits stand alone. `quota` tells the
-    limit in force and its window in seconds (0: none).
+    `send` carries one encoded batch out and answers it (None: 204). `into`: the Struct for properties that are read.
+    `may_repeat`: the same batch twice has the effect of once. `split_refused`: a batch refused as a whole is halved
+    until the culprits stand alone. `quota` tells the limit in force and its window in seconds (0: none).
     """
 
     name: str
     inputs: Inputs
     send: Callable[[bytes, Trail], Awaitable[BatchResponse[Any] | None]]
     id_property: str | None = None
+    into: type[Struct] | None = None
     may_repeat: bool = True
     split_refused: bool = True
     quota: Callable[[], tuple[int, float]] = lambda: (0, 0.0)
@@ -99,7 +98,7 @@ class _Flight:
         """Whether a worker holds it and its request has not left yet."""
 
 
-class Run(Generic[R]):
+class Run(Generic[R, M]):
     """One bulk run, in two forms:
 
         report = await hubspot.bulk.create(records)            # run to the end
@@ -137,9 +136,9 @@ class Run(Generic[R]):
         self._cutter = Cutter(max_inputs=operation.inputs.max_inputs, max_bytes=max_batch_bytes)
         self._trace_prefix = f"{rng.getrandbits(40):010x}-"
         self._flights: dict[int, _Flight] = {}
-        self._turned_away: list[Outcome[Any]] = []
-        self._settled: deque[list[Outcome[Any]]] = deque()
-        self._unread: deque[Outcome[R]] = deque()
+        self._turned_away: list[Outcome[Any, Any]] = []
+        self._settled: deque[list[Outcome[Any, Any]]] = deque()
+        self._unread: deque[Outcome[R, M]] = deque()
         self._failure: Exception | None = None
         self._doomed = False
         self._stopping = False
@@ -167,7 +166,7 @@ class Run(Generic[R]):
         return self._report.snapshot()
 
     @property
-    def unread(self) -> list[Outcome[R]]:
+    def unread(self) -> list[Outcome[R, M]]:
         """Outcomes that were not iterated over, once the block was left early."""
         return list(self._unread)
 
@@ -214,10 +213,10 @@ class Run(Generic[R]):
                 stream.close()
             self._account_for_the_rest()
 
-    def __aiter__(self) -> AsyncIterator[Outcome[R]]:
+    def __aiter__(self) -> AsyncIterator[Outcome[R, M]]:
         return self
 
-    async def __anext__(self) -> Outcome[R]:
+    async def __anext__(self) -> Outcome[R, M]:
         while not self._unread:
             if not await self._next_outcomes():
                 raise StopAsyncIteration
@@ -396,7 +395,12 @@ class Run(Generic[R]):
             return self._replace(flight, piece, (), settle_archived(entries))
         may_repeat = operation.may_repeat and piece.rounds + 1 < _MOST_ROUNDS
         outcomes, again = settle_answer(
-            operation.name, entries, answer, id_property=operation.id_property, may_repeat=may_repeat
+            operation.name,
+            entries,
+            answer,
+            id_property=operation.id_property,
+            may_repeat=may_repeat,
+            into=operation.into,
         )
         pieces: tuple[_Piece, ...] = ()
         if again:
@@ -441,7 +445,9 @@ class Run(Generic[R]):
 
     # ---- the account: every change of it is one step without an await, so that no cancellation can split it
 
-    def _replace(self, flight: _Flight, piece: _Piece, pieces: Iterable[_Piece], outcomes: list[Outcome[Any]]) -> bool:
+    def _replace(
+        self, flight: _Flight, piece: _Piece, pieces: Iterable[_Piece], outcomes: list[Outcome[Any, Any]]
+    ) -> bool:
         """`piece` is settled by `outcomes`, but for what goes on in `pieces`."""
         flight.pieces.popleft()
         flight.pieces.extendleft(reversed(tuple(pieces)))
@@ -458,7 +464,7 @@ class Run(Generic[R]):
         self._settle(outcomes)
         return True
 
-    def _settle(self, outcomes: list[Outcome[Any]]) -> None:
+    def _settle(self, outcomes: list[Outcome[Any, Any]]) -> None:
         self._report.count(outcomes)
         self._settled.append(outcomes)
         if self._on_progress is not None:
@@ -499,11 +505,11 @@ class Run(Generic[R]):
         self.stop()
         self._released.set()
 
-    def _not_sent(self, entries: Iterable[Entry], reason: str) -> list[Outcome[Any]]:
+    def _not_sent(self, entries: Iterable[Entry], reason: str) -> list[Outcome[Any, Any]]:
         error = self._failure if isinstance(self._failure, HubSpotError) else None
         return [NotSent(entry.record, entry.ordinal, reason, error) for entry in entries]
 
-    def _cut_short(self, flight: _Flight, piece: _Piece, reason: str) -> list[Outcome[Any]]:
+    def _cut_short(self, flight: _Flight, piece: _Piece, reason: str) -> list[Outcome[Any, Any]]:
         """What is known of a piece that is given up."""
         out = piece is flight.pieces[0] and flight.trail.in_doubt
         if (out or piece.doubtful) and self._operation.name != "read":
@@ -514,7 +520,7 @@ class Run(Generic[R]):
     def _account_for_the_rest(self) -> None:
         if self._ended:
             return
-        left: list[Outcome[Any]] = self._turned_away
+        left: list[Outcome[Any, Any]] = self._turned_away
         for flight in self._flights.values():
             self._absorb(flight.trail)
             for piece in flight.pieces:

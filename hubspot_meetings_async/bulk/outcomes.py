@@ -6,17 +6,24 @@ This module knows the outcomes and how they add up. It must not know I/O, tasks,
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic
 
 from msgspec import Struct, structs
 
 from ..errors import HubSpotError
-from ..models import Meeting
+from ..models import Meeting, PlainProperties
 
 __all__ = ["Ambiguous", "Archived", "Created", "NotSent", "Outcome", "Read", "Rejected", "Report", "Updated"]
 
+if sys.version_info >= (3, 13):
+    from typing import TypeVar
+else:
+    from typing_extensions import TypeVar
+
 R = TypeVar("R")
+M = TypeVar("M", default=Meeting[PlainProperties])
 
 
 class _Settled(Struct, Generic[R], frozen=True):
@@ -24,16 +31,16 @@ class _Settled(Struct, Generic[R], frozen=True):
     ordinal: int
 
 
-class Created(_Settled[R], Generic[R], frozen=True):
+class Created(_Settled[R], Generic[R, M], frozen=True):
     """HubSpot made a new meeting of this record. `ordinal` counts the records of the source from 0."""
 
-    meeting: Meeting
+    meeting: M
 
 
-class Updated(_Settled[R], Generic[R], frozen=True):
+class Updated(_Settled[R], Generic[R, M], frozen=True):
     """HubSpot wrote this record's properties to a meeting that existed."""
 
-    meeting: Meeting
+    meeting: M
 
 
 class Archived(_Settled[R], Generic[R], frozen=True):
@@ -42,10 +49,10 @@ class Archived(_Settled[R], Generic[R], frozen=True):
     id: str
 
 
-class Read(_Settled[R], Generic[R], frozen=True):
+class Read(_Settled[R], Generic[R, M], frozen=True):
     """The meeting that was asked for."""
 
-    meeting: Meeting
+    meeting: M
 
 
 class Rejected(_Settled[R], Generic[R], frozen=True):
@@ -77,7 +84,7 @@ class NotSent(_Settled[R], Generic[R], frozen=True):
     error: HubSpotError | None = None
 
 
-Outcome = Created[R] | Updated[R] | Archived[R] | Read[R] | Rejected[R] | Ambiguous[R] | NotSent[R]
+Outcome = Created[R, M] | Updated[R, M] | Archived[R] | Read[R, M] | Rejected[R] | Ambiguous[R] | NotSent[R]
 """The one thing that became of a record."""
 
 _COUNTERS = {
@@ -142,7 +149,7 @@ class Report(Struct, kw_only=True):
         """Records settled per second so far."""
         return self.settled / self.seconds if self.seconds > 0 else 0.0
 
-    def count(self, outcomes: Iterable[Outcome[R]]) -> None:
+    def count(self, outcomes: Iterable[Outcome[Any, Any]]) -> None:
         """Add outcomes to the account."""
         tally: dict[type, int] = {}
         for outcome in outcomes:

@@ -12,9 +12,11 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from ..errors import AmbiguousWriteError, HubSpotError, RequestRejected
+from msgspec import Struct
+
+from ..errors import AmbiguousWriteError, HubSpotError, RequestRejected, UnexpectedResponse
 from ..inputs import Entry
-from ..models import BatchError, BatchResponse, Meeting, UpsertedMeeting
+from ..models import BatchError, BatchResponse, Meeting, UpsertedMeeting, read_as
 from ..retry import Effect, effect_of, why
 from ..wire import rejection
 from .outcomes import Ambiguous, Archived, Created, NotSent, Outcome, Read, Rejected, Updated
@@ -25,11 +27,11 @@ __all__ = ["Settlement", "settle_answer", "settle_archived", "settle_failure"]
 class Settlement(NamedTuple):
     """`outcomes` are final; `again` are entries that the answer did not name and that may be sent again."""
 
-    outcomes: list[Outcome[Any]]
+    outcomes: list[Outcome[Any, Any]]
     again: list[Entry]
 
 
-def settle_archived(entries: Sequence[Entry]) -> list[Outcome[Any]]:
+def settle_archived(entries: Sequence[Entry]) -> list[Outcome[Any, Any]]:
     """`batch/archive` answers 204 without a list: it stands for all."""
     return [Archived(e.record, e.ordinal, e.key or "") for e in entries]
 
@@ -41,21 +43,22 @@ def settle_answer(
     *,
     id_property: str | None = None,
     may_repeat: bool = True,
+    into: type[Struct] | None = None,
 ) -> Settlement:
-    """What a 200, 201 or 207 says about each entry.
+    """What a 200, 201 or 207 says about each entry; meetings that were read have their properties `into` a Struct.
 
     Entries that it names neither as done nor as failed go to `again` when `may_repeat` (updates, upserts, reads), and
     are ambiguous otherwise.
     """
     done, doubtful = _named(operation, entries, answer.results, id_property)
     failed, untied = _failed(entries, answer.errors)
-    outcomes: list[Outcome[Any]] = []
+    outcomes: list[Outcome[Any, Any]] = []
     unnamed: list[Entry] = []
     for entry in entries:
         meeting = done.get(entry.ordinal)
         error = failed.get(entry.ordinal)
         if meeting is not None and error is None:
-            outcomes.append(_done(operation, entry, meeting))
+            outcomes.append(_done(operation, entry, meeting, into))
         elif meeting is None and error is not None and entry.ordinal not in doubtful:
             outcomes.append(Rejected(entry.record, entry.ordinal, error))
         elif meeting is not None or entry.ordinal in doubtful:
@@ -75,7 +78,7 @@ def settle_answer(
 
 def settle_failure(
     operation: str, entries: Iterable[Entry], error: HubSpotError, *, stopped: bool, doubtful: bool
-) -> list[Outcome[Any]]:
+) -> list[Outcome[Any, Any]]:
     """What a call that failed for good says about each entry.
 
     `stopped`: the run ends because of it. `doubtful`: an earlier call with the same entries may have done them.
@@ -90,10 +93,15 @@ def settle_failure(
     return [NotSent(e.record, e.ordinal, "stopped" if stopped else "unavailable", error) for e in entries]
 
 
-def _done(operation: str, entry: Entry, meeting: Meeting) -> Outcome[Any]:
+def _done(operation: str, entry: Entry, meeting: Meeting, into: type[Struct] | None) -> Outcome[Any, Any]:
     match operation:
         case "create":
             return Created(entry.record, entry.ordinal, meeting)
+        case "read" if into is not None:
+            try:
+                return Read(entry.record, entry.ordinal, read_as(meeting, into))
+            except UnexpectedResponse as error:
+                return Rejected(entry.record, entry.ordinal, error)
         case "read":
             return Read(entry.record, entry.ordinal, meeting)
         case "upsert" if isinstance(meeting, UpsertedMeeting) and meeting.new:

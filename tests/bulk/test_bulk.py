@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from msgspec import UNSET, UnsetType
 
 from hubspot_meetings_async import (
     Ambiguous,
     Archived,
+    ConfigurationError,
     Created,
     DailyLimitExceeded,
+    MeetingProperties,
     MeetingsClient,
     NoLimit,
     NotFound,
@@ -28,6 +32,7 @@ from hubspot_meetings_async import (
     to_contact,
 )
 from hubspot_meetings_async.emulator import Behaviour, Emulator, Fault
+from hubspot_meetings_async.models import MeetingOutcome
 
 KEY = "booking_ref"
 VERSIONS = ["v3", "2026-03", "2026-09"]
@@ -245,3 +250,30 @@ async def test_the_window_is_never_overrun() -> None:
         assert report.created == 10_000
         assert report.rate_limited == 0
         assert emulator.stats().rate_limited.genuine == 0
+
+
+async def test_reads_fill_a_struct_of_the_users_own() -> None:
+    """`into=` asks for the Struct's properties and hands them out typed, in bulk, single, batch and list reads."""
+
+    class Booking(MeetingProperties, kw_only=True):
+        booking_ref: str | UnsetType | None = UNSET
+
+    nine = datetime(2026, 11, 23, 9, tzinfo=UTC)
+    async with keyed() as emulator, client(emulator) as hubspot:
+        records = [Booking(booking_ref=f"r{n}", hs_timestamp=nine, hs_meeting_outcome="NO_SHOW") for n in range(3)]
+        await hubspot.bulk.create(records)
+        typed = []
+        async with hubspot.bulk.read(["r0", "r1", "r2"], id_property=KEY, into=Booking) as run:
+            async for outcome in run:
+                assert isinstance(outcome, Read)
+                typed.append(outcome.meeting)
+        typed += [meeting async for meeting in hubspot.meetings.list(into=Booking)]
+        typed += (await hubspot.meetings.batch_read([typed[0].id], into=Booking)).results
+        typed.append(await hubspot.meetings.get(typed[0].id, into=Booking))
+        assert len(typed) == 8
+        for meeting in typed:
+            assert meeting.properties.hs_timestamp == nine
+            assert meeting.properties.hs_meeting_outcome is MeetingOutcome.NO_SHOW
+            assert meeting.properties.booking_ref in {"r0", "r1", "r2"}
+        with pytest.raises(ConfigurationError, match="not both"):
+            hubspot.meetings.list(properties=["a"], into=Booking)  # type: ignore[call-overload]

@@ -153,7 +153,7 @@ def test_updates_and_reads_go_by_id() -> None:
 def test_upserts_go_by_the_unique_value_and_say_whether_they_are_new() -> None:
     """`new` decides between Created and Updated."""
     entries = entries_of(Inputs.upsert(id_property="ref"), [{"ref": "r0"}, {"ref": "r1"}, {"ref": "r2"}])
-    results = (
+    results: tuple[UpsertedMeeting, ...] = (
         UpsertedMeeting(id="9", properties={"ref": "r1"}, new=False),
         UpsertedMeeting(id="8", properties={"ref": "r0"}, new=True),
     )
