@@ -122,14 +122,21 @@ def _limit(text: str) -> int | None:
 
 
 def _behaviour(pairs: Sequence[str]) -> Behaviour:
-    given: dict[str, str | bool | int | None] = {}
+    given: dict[str, object] = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals:
             raise ValueError(f"--behaviour takes NAME=VALUE, not {pair!r}")
-        words: dict[str, bool | None] = {"true": True, "false": False, "none": None}
-        given[name] = words[value] if value in words else int(value) if value.isdigit() else value
+        words: dict[str, object] = {"true": True, "false": False, "none": None}
+        given[name] = words[value] if value in words else _number(value)
     return msgspec.convert(given, Behaviour)
+
+
+def _number(text: str) -> str | int | float:
+    if text.isdigit():
+        return int(text)
+    whole, dot, rest = text.partition(".")
+    return float(text) if dot and whole.isdigit() and rest.isdigit() else text
 
 
 if __name__ == "__main__":

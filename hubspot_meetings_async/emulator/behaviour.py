@@ -136,3 +136,7 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     gzip_answers: bool = False
     """Compress answers for clients that accept gzip, as HubSpot's edge does. Off by default: on one machine it only
     costs time."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.search_delay_s < float("inf"):
+            raise ValueError(f"search_delay_s must be a number of seconds from 0 on, not {self.search_delay_s!r}")

@@ -24,7 +24,6 @@ class Answer(msgspec.Struct, frozen=True):
     status: int
     payload: Any = None
     headers: dict[str, str] = {}
-    headers: dict[str, str] = {}
 
 
 class Call(msgspec.Struct, kw_only=True):

@@ -158,7 +158,8 @@ def put_default(portal: Portal, call: Call) -> Answer:
 def put_labels(portal: Portal, call: Call) -> Answer:
     """`PUT …/{id}/associations/{toType}/{toId}`: these types and no others from now on."""
     pair = pair_of(call)
-    kinds = kinds_named(portal, pair, parse(_types, call.body))
+    asked = parse(_types, call.body)
+    kinds = kinds_named(portal, pair, asked)
     start, end = _ends(portal, call, pair)
     portal.associations.replace(start, end, kinds)
     return Answer(201, labels_between(portal, pair, start, end))

@@ -29,6 +29,7 @@ from .oauth import Keyring
 from .quota import DailyUse
 from .refusals import Refusal, validation
 from .scheduler_links import Scheduler
+from .search_plan import Finder
 from .values import Raw
 
 __all__ = ["LedgerEntry", "Portal"]
@@ -76,6 +77,7 @@ class Portal:
         self.rng = random.Random(seed)
         self._seed = seed
         self._crms: dict[str, Crm] = {}
+        self._finders: dict[str, Finder] = {}
         self.scheduler = Scheduler(self.clock, seed=seed, defaults=self.behaviour.default_meeting_links)
         self.add_user = self.scheduler.add_user
         self.add_meeting_link = self.scheduler.add_link
@@ -100,7 +102,8 @@ class Portal:
             meetings = type_.plural == "meetings"
             fresh = _FRESH.get(type_.plural, system_definitions)()
             first = FIRST_ID if meetings else 1
-            self._crms[type_.plural] = Crm(self, type_, kept.get(type_.plural, fresh), first)
+            crm = self._crms[type_.plural] = Crm(self, type_, kept.get(type_.plural, fresh), first)
+            self._finders[type_.plural] = Finder(crm, self.behaviour)
 
     def crm(self, name: str) -> Crm:
         """The records of an object type, by any of its names. Raises: ValueError."""
@@ -113,6 +116,15 @@ class Portal:
     def meetings(self) -> Crm:
         """The meetings."""
         return self._crms["meetings"]
+
+    def finder(self, crm: Crm) -> Finder:
+        """Who searches these records."""
+        return self._finders[crm.type.plural]
+
+    def settle_search(self) -> None:
+        """Let search see everything written so far, whatever `search_delay_s` says."""
+        for finder in self._finders.values():
+            finder.index.settle()
 
     def exists(self, object_type: str, id_: str) -> bool:
         """Whether a live record of this type has this id."""

@@ -9,7 +9,21 @@ from __future__ import annotations
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from . import account, batches, calendar_events, oauth_endpoints, objects, properties, scheduler, scheduler_booking
+from . import (
+    account,
+    associations_batches,
+    batches,
+    calendar_events,
+    links,
+    merging,
+    oauth_endpoints,
+    objects,
+    properties,
+    scheduler,
+    scheduler_booking,
+    search,
+)
+from .associations import object_type
 from .calls import Answer, Call, Endpoint
 from .portal import Portal
 
@@ -65,7 +79,7 @@ class Router:
         found = node.methods.get(method)
         if found is None:
             return Match("unknown", None, {}, tuple(sorted(node.methods)))
-        return Match(found[0], found[1], captures)
+        return Match(_named_after(found[0], captures), found[1], captures)
 
     def _walk(self, node: _Node, segments: list[str], place: int, captures: dict[str, str]) -> _Node | None:
         if place == len(segments):
@@ -95,7 +109,40 @@ _OBJECTS: tuple[tuple[str, str, str, Endpoint], ...] = (
     ("POST", "/batch/update", "batch_update", batches.update),
     ("POST", "/batch/upsert", "batch_upsert", batches.upsert),
     ("POST", "/batch/archive", "batch_archive", batches.archive),
+    ("POST", "/search", "search", search.search),
 )
+_LINKS_V3: tuple[tuple[str, str, str, Endpoint], ...] = (
+    ("PUT", "/{to_type}/{to_id}/{kind}", "add", links.put_v3),
+    ("DELETE", "/{to_type}/{to_id}/{kind}", "remove", links.remove_v3),
+)
+_LINKS_V4: tuple[tuple[str, str, str, Endpoint], ...] = (
+    ("GET", "/{to_type}", "list", links.list_v4),
+    ("PUT", "/default/{to_type}/{to_id}", "put_default", links.put_default),
+    ("PUT", "/{to_type}/{to_id}", "put", links.put_labels),
+    ("DELETE", "/{to_type}/{to_id}", "archive", links.remove_all),
+)
+_LINK_BATCHES_V3: tuple[tuple[str, str, str, Endpoint], ...] = (
+    ("POST", "/batch/create", "batch_create", associations_batches.create_v3),
+    ("POST", "/batch/read", "batch_read", associations_batches.read_v3),
+    ("POST", "/batch/archive", "batch_archive", associations_batches.archive_v3),
+)
+_LABELS: tuple[tuple[str, str, str, Endpoint], ...] = (
+    ("GET", "/labels", "labels", associations_batches.list_labels),
+    ("POST", "/labels", "create_label", associations_batches.create_label),
+)
+_LINK_BATCHES_V4: tuple[tuple[str, str, str, Endpoint], ...] = (
+    ("POST", "/batch/create", "batch_create", associations_batches.create),
+    ("POST", "/batch/associate/default", "batch_default", associations_batches.associate_default),
+    ("POST", "/batch/read", "batch_read", associations_batches.read),
+    ("POST", "/batch/archive", "batch_archive", associations_batches.archive),
+    ("POST", "/batch/labels/archive", "batch_labels_archive", associations_batches.archive_labels),
+    *_LABELS,
+)
+_MERGING: tuple[tuple[str, str, str, Endpoint], ...] = (
+    ("POST", "/merge", "merge", merging.merge),
+    ("POST", "/gdpr-delete", "gdpr_delete", merging.gdpr_delete),
+)
+_MERGING_VERSIONS = ("2025-09", "2026-09")
 _PROPERTIES: tuple[tuple[str, str, str, Endpoint], ...] = (
     ("GET", "", "list", properties.list_all),
     ("POST", "", "create", properties.create),
@@ -138,6 +185,10 @@ def hubspot_routes() -> Router:
             router.add(method, f"/crm/v3/{family}{tail}", f"{prefix}.{name}", endpoint)
             for version in DATED_VERSIONS:
                 router.add(method, f"/crm/{family}/{version}{tail}", f"{prefix}.{name}", _dated(version, endpoint))
+    for version in _MERGING_VERSIONS:
+        for method, rest, name, endpoint in _MERGING:
+            router.add(method, f"/crm/objects/{version}/{{object_type}}{rest}", f"meetings.{name}", endpoint)
+    _add_associations(router)
     for version in ("v3", *DATED_VERSIONS):
         for method, tail, name, endpoint in _SCHEDULER:
             router.add(method, f"/scheduler/{version}{tail}", f"scheduler.{name}", endpoint)
@@ -148,6 +199,38 @@ def hubspot_routes() -> Router:
     for version in _LINK_UPDATE_VERSIONS:
         router.add("PATCH", f"/scheduler/{version}{_LINKS}/{{slug}}", "scheduler.update", scheduler.update_link)
     return router
+
+
+def _add_associations(router: Router) -> None:
+    """v3 and v4 side by side; a dated version speaks like v4, and takes v3's longer form of single ties too."""
+    one, pair = "/{object_type}/{id}/associations", "/{object_type}/{to_type}"
+    report = "/usage/high-usage-report/{user_id}"
+
+    def add(prefix: str, table: tuple[tuple[str, str, str, Endpoint], ...], version: str | None = None) -> None:
+        for method, rest, name, endpoint in table:
+            known = endpoint if version is None else _dated(version, endpoint)
+            router.add(method, prefix + rest, f"associations.{name}", known)
+
+    add(f"/crm/v3/objects{one}", (("GET", "/{to_type}", "list", links.list_v3), *_LINKS_V3))
+    add(f"/crm/v3/associations{pair}", _LINK_BATCHES_V3)
+    add(f"/crm/v4/objects{one}", _LINKS_V4)
+    add(f"/crm/v4/associations{pair}", _LINK_BATCHES_V4)
+    add(f"/crm/associations/v4{pair}", _LABELS)
+    add("/crm/v4/associations", (("POST", report, "usage_report", associations_batches.usage_report),))
+    for version in DATED_VERSIONS:
+        add(f"/crm/objects/{version}{one}", (*_LINKS_V4, *_LINKS_V3))
+        add(f"/crm/associations/{version}{pair}", _LINK_BATCHES_V4, version)
+        add(f"/crm/associations/{version}", (("POST", report, "usage_report", associations_batches.usage_report),))
+
+
+def _named_after(operation: str, captures: dict[str, str]) -> str:
+    """The operation's name; endpoints for any object type are named after the type: `contacts.create`."""
+    family, _, name = operation.partition(".")
+    if family == "meetings":
+        type_ = object_type(captures["object_type"])
+        if type_ is not None:
+            return f"{type_.plural}.{name}"
+    return operation
 
 
 def _dated(version: str, endpoint: Endpoint) -> Endpoint:

@@ -1,0 +1,169 @@
+"""What search sees of the records of one object type: the state of some seconds ago, in sorted order where asked.
+
+Knows records, moments and sorted lists. Must not know filters or requests. Only what changed within the delay is kept
+twice; a property's sorted index comes into being when a search first asks for it, and follows the writes from then on.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections import deque
+from collections.abc import Iterator
+
+from .records import ObjectStore, Record
+from .search_filters import Field, Key
+
+__all__ = ["SearchIndex", "SortedIndex", "Span"]
+
+Span = tuple[int, int]
+"""A range of places in a sorted index, the end excluded."""
+Bound = tuple[Key, bool]
+"""An end of a range of values, and whether it belongs to the range."""
+
+_REBUILD_ABOVE = 64
+"""More changes than this, and more than an eighth of all, are sorted in at once."""
+_NO_VALUES: dict[str, str] = {}
+
+
+class SortedIndex:
+    """The records with a value in one property, in order of value and id; and those without."""
+
+    def __init__(self, field: Field) -> None:
+        self.field = field
+        self.keys: dict[int, Key] = {}
+        self.without: set[int] = set()
+        self.entries: list[tuple[Key, int]] = []
+
+    def fill(self, records: Iterator[Record]) -> None:
+        """Take in all records."""
+        for record in records:
+            self._note(record)
+        self._rebuild()
+
+    def follow(self, changed: dict[int, Record | None]) -> None:
+        """Take in what became of some records; None is gone."""
+        at_once = len(changed) > max(_REBUILD_ABOVE, len(self.entries) // 8)
+        for id_, record in changed.items():
+            key = self.keys.pop(id_, None)
+            self.without.discard(id_)
+            if key is not None and not at_once:
+                del self.entries[bisect_left(self.entries, (key, id_))]
+            if record is not None:
+                new = self._note(record)
+                if new is not None and not at_once:
+                    insort(self.entries, (new, id_))
+        if at_once:
+            self._rebuild()
+
+    def span(self, low: Bound | None, high: Bound | None) -> Span:
+        """The places of the values between two bounds."""
+        start = 0 if low is None else self._place(low[0], behind=not low[1])
+        stop = len(self.entries) if high is None else self._place(high[0], behind=high[1])
+        return start, max(start, stop)
+
+    def _place(self, key: Key, *, behind: bool) -> int:
+        # Ids are above 0 and of 18 digits at most.
+        return bisect_left(self.entries, (key, 10**18 if behind else 0))
+
+    def _note(self, record: Record) -> Key | None:
+        key = self.field.key(record, record.properties() if self.field.stored else _NO_VALUES)
+        if key is None:
+            self.without.add(record.id)
+        else:
+            self.keys[record.id] = key
+        return key
+
+    def _rebuild(self) -> None:
+        self.entries = [(key, id_) for id_, key in self.keys.items()]
+        # Nearly sorted as a rule, which sorting is quick at.
+        self.entries.sort()
+
+
+class SearchIndex:
+    """The records of one object type as search sees them.
+
+    Args:
+        store: where they lie; its writes are reported here.
+        delay_ms: how long a write stays unseen.
+    """
+
+    def __init__(self, store: ObjectStore, *, delay_ms: int) -> None:
+        self.version = 0
+        """Grows whenever search comes to see something else."""
+        self._store = store
+        self._delay_ms = delay_ms
+        self._due: deque[tuple[int, int]] = deque()
+        # What search still sees of records that changed, one version per unseen write; None is nothing yet.
+        self._unseen: dict[int, deque[Record | None]] = {}
+        self._changed: set[int] = set()
+        self._indexes: dict[str, SortedIndex] = {}
+        store.watcher = self
+
+    def added(self, record: Record, now_ms: int) -> None:
+        """A record came; those that no request made are seen at once."""
+        if self._delay_ms and record.created_by:
+            self._hold(record.id, None, now_ms)
+        else:
+            self._show(record.id)
+
+    def changing(self, record: Record, now_ms: int) -> None:
+        """A record is about to change."""
+        if self._delay_ms:
+            self._hold(record.id, record.copy(), now_ms)
+        else:
+            self._show(record.id)
+
+    def removed(self, id_: int) -> None:
+        """A record was archived or deleted: search forgets it at once."""
+        self._unseen.pop(id_, None)
+        self._show(id_)
+
+    def settle(self) -> None:
+        """See everything that was written so far."""
+        for id_ in self._unseen:
+            self._show(id_)
+        self._unseen.clear()
+        self._due.clear()
+
+    def see(self, now_ms: int) -> None:
+        """Come to see what was written long enough ago."""
+        due = self._due
+        while due and due[0][0] <= now_ms:
+            _, id_ = due.popleft()
+            versions = self._unseen.get(id_)
+            if versions is not None:
+                versions.popleft()
+                if not versions:
+                    del self._unseen[id_]
+                self._show(id_)
+
+    def record(self, id_: int) -> Record | None:
+        """A record as search sees it, None if it does not."""
+        versions = self._unseen.get(id_)
+        return versions[0] if versions else self._store.get(id_)
+
+    def sorted_by(self, field: Field) -> SortedIndex:
+        """The index of a property, up to date."""
+        self._catch_up()
+        index = self._indexes.get(field.name)
+        if index is None:
+            index = self._indexes[field.name] = SortedIndex(field)
+            index.fill(seen for record in self._store if (seen := self.record(record.id)) is not None)
+        return index
+
+    def _catch_up(self) -> None:
+        if self._changed:
+            changed = {id_: self.record(id_) for id_ in self._changed}
+            self._changed.clear()
+            for index in self._indexes.values():
+                index.follow(changed)
+
+    def _hold(self, id_: int, before: Record | None, now_ms: int) -> None:
+        self.see(now_ms)
+        self._due.append((now_ms + self._delay_ms, id_))
+        self._unseen.setdefault(id_, deque()).append(before)
+
+    def _show(self, id_: int) -> None:
+        self.version += 1
+        if self._indexes:
+            self._changed.add(id_)
