@@ -31,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             limit=asked.limit,
             daily_limit=asked.daily_limit,
             window_s=asked.window,
+            search_limit=asked.search_limit,
             tokens=asked.token,
             behaviour=_behaviour(asked.behaviour),
             seed=asked.seed,
@@ -82,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--port", type=int, default=0, help="port to listen on; 0 takes a free one (%(default)s)")
     add("--limit", type=_limit, default=190, metavar="N|off", help="requests per window and app (%(default)s)")
     add("--daily-limit", type=_limit, default=None, metavar="N|off", help="requests per day (off)")
+    add("--search-limit", type=_limit, default=5, metavar="N|off", help="searches per second (%(default)s)")
     add("--window", type=float, default=10.0, metavar="S", help="length of the window in seconds (%(default)s)")
     add("--token", action="append", metavar="TOKEN", help="accept only this bearer token; may be repeated (any)")
     add("--unique-property", action="append", default=[], metavar="NAME", help="custom unique property to start with")

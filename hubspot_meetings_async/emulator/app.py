@@ -19,6 +19,7 @@ import msgspec
 from aiohttp import web
 
 from .admin import Admin
+from .behaviour import Behaviour
 from .breakage import PAGE, send_spoiled
 from .calls import Answer, Call
 from .counts import RequestEntry
@@ -26,7 +27,7 @@ from .faults import BROKEN_KINDS, MOVING_RETRY_AFTER_S, Fault
 from .house import Bearer, House
 from .latency import Latency, drawn_s
 from .oauth_scopes import missing_scopes
-from .quota import Policy, rate_limited
+from .quota import Lane, Policy, rate_limited
 from .refusals import Refusal
 from .routes import Match, hubspot_routes
 
@@ -154,14 +155,16 @@ class FrontDoor:
         except Refusal as refusal:
             return _refused(refusal, correlation_id, headers)
         app = bearer.app
-        policy = house.quota.judge(app, at, house.day.number(wall_ms))
+        lane = _lane(match.operation, house.behaviour)
+        policy = house.quota.judge(app, at, house.day.number(wall_ms), lane)
         if policy is not None:
-            house.quota.refuse(app, at, policy)
+            house.quota.refuse(app, at, policy, lane)
         else:
             fault = house.faults.draw(match.operation, line, body or b"")
             if fault is None or fault.status != 429:
-                house.quota.accept(app, at)
-        headers.update(house.quota.headers(app, at, daily=house.behaviour.daily_headers))
+                house.quota.accept(app, at, lane)
+        if lane == "window":
+            headers.update(house.quota.headers(app, at, daily=house.behaviour.daily_headers))
         if policy is not None:
             reply = self._over_limit(app, at, wall_ms, policy, correlation_id, headers)
         else:
@@ -315,7 +318,7 @@ def _checked(request: web.Request, match: Match, body: bytes | None, max_url_len
         raise Refusal(404, "resource not found")
     if body is None:
         raise Refusal(413, "The request body is too large", category="VALIDATION_ERROR")
-    if request.method in ("POST", "PATCH", "PUT"):
+    if body and request.method in ("POST", "PATCH", "PUT"):  # some calls take none, and then no type either
         form = match.operation.startswith(_OPEN) and match.operation != "oauth.private_app_info"
         wanted = _FORM if form else "application/json"
         if request.content_type != wanted:
@@ -343,6 +346,15 @@ def _query(request: web.Request) -> Mapping[str, list[str]]:
     for name, value in request.query.items():
         query.setdefault(name, []).append(value)
     return query
+
+
+def _lane(operation: str, behaviour: Behaviour) -> Lane:
+    """Which limit a request meets; answers of searches and of exempt calls carry no rate headers."""
+    if operation.endswith(".search"):
+        return "search"
+    if behaviour.association_batches_exempt and operation.startswith("associations.batch_"):
+        return "exempt"
+    return "window"
 
 
 def _json_reply(status: int, payload: Any, headers: dict[str, str]) -> _Reply:

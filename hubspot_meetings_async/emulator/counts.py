@@ -36,6 +36,7 @@ class RateLimited(msgspec.Struct, frozen=True, kw_only=True):
 
     genuine: int
     ten_secondly: int
+    secondly: int
     daily: int
     injected: int
 
@@ -78,6 +79,8 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
     daily_limit: int | None
     daily_used: int
     apps: dict[str, AppUse]
+    searches: AppUse
+    """The searches of all apps, whose window is a second."""
 
     @property
     def most_in_window(self) -> int:
@@ -123,13 +126,18 @@ def stats(counts: Counts, quota: Quota, faults: Faults, portal: Portal, now_s: f
     """Put the numbers of all rooms together."""
     store = portal.meetings.store
     ten_secondly, daily = quota.refused["TEN_SECONDLY_ROLLING"], quota.refused["DAILY"]
+    secondly = quota.refused["SECONDLY"]
     return Stats(
         uptime_s=now_s - counts.started_s,
         requests=counts.requests,
         by_operation=dict(counts.by_operation),
         by_status={str(status) if status else "no answer": number for status, number in counts.by_status.items()},
         rate_limited=RateLimited(
-            genuine=ten_secondly + daily, ten_secondly=ten_secondly, daily=daily, injected=counts.injected_429
+            genuine=ten_secondly + secondly + daily,
+            ten_secondly=ten_secondly,
+            secondly=secondly,
+            daily=daily,
+            injected=counts.injected_429,
         ),
         records=RecordCounts(created=store.created, updated=store.updated, archived=store.archived, stored=len(store)),
         faults=dict(faults.injected),
@@ -138,6 +146,7 @@ def stats(counts: Counts, quota: Quota, faults: Faults, portal: Portal, now_s: f
         daily_limit=quota.daily_limit,
         daily_used=quota.daily_used,
         apps={name: _use(window, counts.started_s) for name, window in quota.apps.items()},
+        searches=_use(quota.searches, counts.started_s),
     )
 
 

@@ -42,6 +42,7 @@ class House:
         limit: int | None = 190,
         daily_limit: int | None = None,
         window_s: float = 10.0,
+        search_limit: int | None = 5,
         tokens: Iterable[str] | Mapping[str, str] | None = None,
         behaviour: Behaviour | None = None,
         seed: int = 0,
@@ -58,6 +59,7 @@ class House:
             limit=limit,
             daily_limit=daily_limit,
             window_s=window_s,
+            search_limit=search_limit,
             fixed=self.behaviour.rate_window == "fixed",
             count_refused=self.behaviour.count_refused,
         )

@@ -1,4 +1,4 @@
-"""HubSpot's rate limits, exactly: a window of ten seconds per app, a number of calls per day per account.
+"""HubSpot's rate limits, exactly: ten seconds per app, a second of searches and a day of all calls per account.
 
 Pure bookkeeping: moments in, verdicts and headers out. Must not know HTTP, tokens or clocks.
 """
@@ -15,6 +15,9 @@ from .refusals import Refusal
 __all__ = ["AppWindow", "DailyUse", "Policy", "Quota", "rate_limited"]
 
 Policy = Literal["TEN_SECONDLY_ROLLING", "SECONDLY", "DAILY"]
+Lane = Literal["window", "search", "exempt"]
+"""Which limit beside the daily one a request meets: the window of its app, the account's searches, or none."""
+SEARCH_WINDOW_S = 1.0
 
 
 def rate_limited(policy: Policy, correlation_id: str, request_id: str) -> tuple[int, dict[str, Any]]:
@@ -97,6 +100,7 @@ class Quota:
         limit: requests per window and app; None is no limit.
         daily_limit: requests per day of all apps together; None is no limit.
         window_s: length of the window in seconds.
+        search_limit: searches per second of all apps together; None is no limit.
         fixed: intervals that start anew instead of a rolling window.
         count_refused: whether refused requests use up the window.
     """
@@ -107,9 +111,13 @@ class Quota:
         limit: int | None = 190,
         daily_limit: int | None = None,
         window_s: float = 10.0,
+        search_limit: int | None = 5,
         fixed: bool = False,
         count_refused: bool = False,
     ) -> None:
+        self.search_limit = search_limit
+        self.searches = AppWindow()
+        """The searches of the account."""
         self.limit = limit
         self.daily_limit = daily_limit
         self.window_s = window_s
@@ -121,13 +129,14 @@ class Quota:
         self.oauth_apps: dict[str, int | None] = {}
         """Apps that users installed by OAuth, and the limit their distribution sets: their calls count against no daily
         limit, and see none in the headers."""
-        self.refused: dict[Policy, int] = {"TEN_SECONDLY_ROLLING": 0, "DAILY": 0}
+        self.refused: dict[Policy, int] = {"TEN_SECONDLY_ROLLING": 0, "SECONDLY": 0, "DAILY": 0}
 
     def reset(self) -> None:
         """Forget everything sent so far."""
         self.apps.clear()
         self.daily_used = 0
-        self.refused = {"TEN_SECONDLY_ROLLING": 0, "DAILY": 0}
+        self.searches = AppWindow()
+        self.refused = {"TEN_SECONDLY_ROLLING": 0, "SECONDLY": 0, "DAILY": 0}
 
     def app(self, name: str) -> AppWindow:
         """The window of an app, new if need be."""
@@ -141,7 +150,7 @@ class Quota:
         cap = self.oauth_apps.get(name)
         return self.limit if cap is None or self.limit is None else min(cap, self.limit)
 
-    def judge(self, name: str, at: float, day: int) -> Policy | None:
+    def judge(self, name: str, at: float, day: int, lane: Lane = "window") -> Policy | None:
         """The policy that refuses a request at this moment, or None; counts nothing yet.
 
         Args:
@@ -152,25 +161,36 @@ class Quota:
             self._day, self.daily_used = day, 0
         if self.daily_limit is not None and self.daily_used >= self.daily_limit and name not in self.oauth_apps:
             return "DAILY"
+        if lane == "search":
+            used = self.searches.used(at, SEARCH_WINDOW_S, fixed=self._fixed)
+            return "SECONDLY" if self.search_limit is not None and used >= self.search_limit else None
+        if lane == "exempt":
+            return None
         used = self.app(name).used(at, self.window_s, fixed=self._fixed)
         limit = self.limit_of(name)
         return "TEN_SECONDLY_ROLLING" if limit is not None and used >= limit else None
 
-    def accept(self, name: str, at: float) -> None:
+    def accept(self, name: str, at: float, lane: Lane = "window") -> None:
         """Count a request that `judge()` let pass."""
         if name not in self.oauth_apps:
             self.daily_used += 1
-        self.app(name).accept(at, self.window_s)
+        if lane == "search":
+            self.searches.accept(at, SEARCH_WINDOW_S)
+        elif lane == "window":
+            self.app(name).accept(at, self.window_s)
 
-    def refuse(self, name: str, at: float, policy: Policy) -> None:
+    def refuse(self, name: str, at: float, policy: Policy, lane: Lane = "window") -> None:
         """Count a request that `judge()` refused."""
         self.refused[policy] += 1
-        self.app(name).refuse(at, count=self._count_refused)
+        window = self.searches if lane == "search" else self.app(name)
+        window.refuse(at, count=self._count_refused and lane != "exempt")
 
     def retry_after_s(self, name: str, at: float, policy: Policy, day_ends_in_s: float) -> int:
         """Whole seconds until the next request may pass, rounded up."""
         if policy == "DAILY":
             return math.ceil(day_ends_in_s)
+        if policy == "SECONDLY":
+            return 1
         if self._fixed:
             return math.ceil((math.floor(at / self.window_s) + 1) * self.window_s - at)
         oldest = self.app(name).oldest()

@@ -43,6 +43,7 @@ class Emulator:
             subscription.
         daily_limit: requests per day of all apps together; None (default) switches it off.
         window_s: length of the window; HubSpot's is 10 s, tests may want a shorter one.
+        search_limit: searches per second of all apps together, which are outside the window; None switches it off.
         tokens: accepted bearer tokens, or a mapping of tokens to app names (tokens with one name share a window).
             None accepts any token, and takes each for an app of its own.
         behaviour: readings of the questions that HubSpot's documents leave open.
@@ -66,6 +67,7 @@ class Emulator:
         limit: int | None = 190,
         daily_limit: int | None = None,
         window_s: float = 10.0,
+        search_limit: int | None = 5,
         tokens: Iterable[str] | Mapping[str, str] | None = None,
         behaviour: Behaviour | None = None,
         seed: int = 0,
@@ -81,6 +83,7 @@ class Emulator:
             raise ValueError(f"port must be from 0 to 65535, not {port!r}")
         _need_positive("limit", limit)
         _need_positive("daily_limit", daily_limit)
+        _need_positive("search_limit", search_limit)
         _need_positive("max_body_bytes", max_body_bytes)
         if not window_s > 0:
             raise ValueError(f"window_s must be above 0 seconds, not {window_s!r}")
@@ -94,6 +97,7 @@ class Emulator:
             limit=limit,
             daily_limit=daily_limit,
             window_s=window_s,
+            search_limit=search_limit,
             tokens=tokens,
             behaviour=behaviour,
             seed=seed,
@@ -125,7 +129,7 @@ class Emulator:
 
     @property
     def quota(self) -> Quota:
-        """The limits; `limit` and `daily_limit` may be changed while it runs."""
+        """The limits; `limit`, `daily_limit` and `search_limit` may be changed while it runs."""
         return self._house.quota
 
     @property
