@@ -8,37 +8,17 @@ HubSpot: https://developers.hubspot.com/docs/apps/developer-platform/build-apps/
 from __future__ import annotations
 
 import re
-from typing import Protocol, final
+from collections.abc import Awaitable, Callable
+from inspect import isawaitable
+from typing import Protocol
 
-from .errors import ConfigurationError
+from .errors import ConfigurationError, HubSpotError, TokenUnavailable
+from .secret import Secret
 
-__all__ = ["Auth", "Secret", "StaticToken"]
+__all__ = ["Auth", "Secret", "StaticToken", "TokenSource"]
 
 _VISIBLE_ASCII = re.compile(r"[\x21-\x7e]+")
-
-
-@final
-class Secret:
-    """A string that no repr, str, format, log line, traceback or pickle shows. `reveal()` gives it out."""
-
-    __slots__ = ("_reveal",)
-
-    def __init__(self, value: str) -> None:
-        # A closure instead of an attribute: tools that dump objects with their slots find nothing to print.
-        def reveal() -> str:
-            return value
-
-        self._reveal = reveal
-
-    def reveal(self) -> str:
-        """The string itself; hand it on, do not keep it."""
-        return self._reveal()
-
-    def __repr__(self) -> str:
-        return "Secret(***)"
-
-    def __reduce__(self) -> str | tuple[object, ...]:
-        raise TypeError("a Secret is not pickled; give the other process its own token")
+_API_KEY = re.compile(r"(?:[a-z]{2,4}\d-)?[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
 class Auth(Protocol):
@@ -81,4 +61,36 @@ def _checked(text: object) -> str:
         raise ConfigurationError(
             "the access token holds a space, a line end or a character outside ASCII; copy it again, alone"
         )
+    if _API_KEY.fullmatch(text):
+        raise ConfigurationError(
+            "this looks like an API key (hapikey), which HubSpot takes no more since 30 November 2022; use the token of "
+            "a private app (pat-…), a service key, or OAuth(…)"
+        )
     return text
+
+
+class TokenSource:
+    """Tokens from a callable of the user's own, sync or async: `MeetingsClient(auth=my_callable)`.
+
+    It is called for every request, also by many tasks at once, so let it keep its token and answer fast; a sync one
+    must not block. After a 401 it is called once more, and the request repeated if another token comes. What it raises
+    reaches the caller as `TokenUnavailable` with the cause, errors of this library as they are.
+    """
+
+    def __init__(self, source: Callable[[], str | Secret | Awaitable[str | Secret]]) -> None:
+        self._source = source
+
+    async def token(self) -> Secret:
+        """What the callable gives now."""
+        try:
+            given = self._source()
+            token = await given if isawaitable(given) else given
+        except HubSpotError:
+            raise
+        except Exception as error:
+            raise TokenUnavailable(f"the token source raised {type(error).__name__}; nothing was sent") from error
+        return Secret(_checked(token.reveal() if isinstance(token, Secret) else token))
+
+    async def renew(self, rejected: Secret) -> bool:
+        """Whether the callable gives another token by now."""
+        return (await self.token()).reveal() != rejected.reveal()

@@ -4,16 +4,23 @@
     ├── ConfigurationError        a wrong argument or setting; nothing was sent (also a ValueError)
     ├── InvalidRecord             a record that can not be sent as it is; nothing was sent (also a ValueError)
     ├── TransportFailed           no HTTP answer: DNS, connect, TLS, reset, timeout (`sent` tells if bytes left)
-    │   └── DeadlineExceeded      the call's own time budget ran out
+    │   ├── DeadlineExceeded      the call's own time budget ran out
+    │   ├── TokenUnavailable      no token could be had now; nothing was sent
+    │   └── CircuitOpen           the circuit breaker holds requests back for now
     ├── RequestRejected           HubSpot answered 4xx and did nothing
     │   ├── Unauthorized          401: token missing, wrong or expired
+    │   │   └── TokenRefused      the token endpoint gives no token: grant, app or request is wrong
     │   ├── Forbidden             403: a scope is missing
     │   ├── NotFound              404: record, route or object type unknown
     │   ├── Conflict              409: a unique value is taken
+    │   ├── SlotTaken             a booking: the time is taken, or not on offer
+    │   ├── DurationNotOffered    a booking: the meeting link has no meetings of this length
+    │   ├── FormFieldMissing      a booking: the form asks for a value that was not given
     │   └── RateLimited           429
     │       └── DailyLimitExceeded  429, and waiting is no use before the reset
     ├── HubSpotUnavailable        423, 477, 5xx: HubSpot could not do it now
     ├── UnexpectedResponse        an answer that can not be read, or a redirect
+    ├── CalendarNotConnected      a booking was answered with 200, and no event was made
     ├── AmbiguousWriteError       a write left, no trustworthy answer came; it was not repeated
     └── AccountingError           a bulk run lost count of a record: a bug of this library
 
@@ -25,29 +32,38 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import msgspec
 
 __all__ = [
     "AccountingError",
     "AmbiguousWriteError",
+    "CalendarNotConnected",
+    "CircuitOpen",
     "ConfigurationError",
     "Conflict",
     "DailyLimitExceeded",
     "DeadlineExceeded",
+    "DurationNotOffered",
     "ErrorDetail",
     "Forbidden",
+    "FormFieldMissing",
     "HubSpotError",
     "HubSpotUnavailable",
     "InvalidRecord",
     "NotFound",
     "RateLimited",
     "RequestRejected",
+    "SlotTaken",
+    "TokenRefused",
+    "TokenUnavailable",
     "TransportFailed",
     "Unauthorized",
     "UnexpectedResponse",
 ]
+
+R = TypeVar("R", bound="RequestRejected")
 
 _LONGEST_MESSAGE = 500
 
@@ -158,6 +174,28 @@ class DeadlineExceeded(TransportFailed):
     """The time budget of the whole call (waiting for quota, retries and transfer) ran out."""
 
 
+class TokenUnavailable(TransportFailed):
+    """No token could be had now: the token endpoint did not answer, or the token could not be stored (`__cause__`).
+
+    Nothing of the call it was for has been sent (`sent` is False); a later call tries again.
+    """
+
+    def __init__(self, message: str, *, sent: bool = False, **rest: Any) -> None:
+        super().__init__(message, sent=sent, **rest)
+
+
+class CircuitOpen(TransportFailed):
+    """The circuit breaker is open: HubSpot failed many times in a row, and is left alone for a while.
+
+    `retry_in_s` are the seconds until the next request may go. `sent` is True only when an earlier try of the same call
+    had left.
+    """
+
+    def __init__(self, message: str, *, retry_in_s: float, sent: bool = False, **rest: Any) -> None:
+        super().__init__(message, sent=sent, **rest)
+        self.retry_in_s = retry_in_s
+
+
 class RequestRejected(HubSpotError):
     """HubSpot answered 4xx: the request was understood or not, and was not carried out.
 
@@ -189,9 +227,28 @@ class RequestRejected(HubSpotError):
         """The properties HubSpot named as wrong, in its order, each once."""
         return tuple(dict.fromkeys(detail.property_name for detail in self.details if detail.property_name))
 
+    def told_as(self, kind: type[R], message: str, **more: Any) -> R:
+        """The same refusal as a more telling kind of error; `more` are attributes that only this kind has."""
+        told = kind(message, **more)
+        told.__dict__.update({name: value for name, value in self.__dict__.items() if name != "message"})
+        return told
+
 
 class Unauthorized(RequestRejected):
     """401: the token is missing, wrong or expired. A new token is needed before anything else works."""
+
+
+class TokenRefused(Unauthorized):
+    """The token endpoint refused: the refresh token or code is no good any more, or the app's id or secret is wrong.
+
+    `error` is the word of RFC 6749 (`invalid_grant`, `invalid_client`, `invalid_scope`, …), None where none came.
+    After `invalid_grant` the user must authorize the app anew; trying again is no use. `status` is the answer's, 400 as
+    a rule.
+    """
+
+    def __init__(self, message: str, *, error: str | None = None, **rest: Any) -> None:
+        super().__init__(message, **rest)
+        self.error = error
 
 
 class Forbidden(RequestRejected):
@@ -209,6 +266,29 @@ class NotFound(RequestRejected):
 
 class Conflict(RequestRejected):
     """409: a value that must be unique exists already, mostly; the message names the record."""
+
+
+class SlotTaken(RequestRejected):
+    """A booking was refused for its time: somebody has it, or the meeting link does not offer it (any more).
+
+    Ask for the free slots again. `sub_category` tells which it was, where HubSpot says so.
+    """
+
+
+class DurationNotOffered(RequestRejected):
+    """The meeting link has no meetings of this length; `offered_s` are those it has, in seconds, where known."""
+
+    def __init__(self, message: str, *, offered_s: tuple[float, ...] = (), **rest: Any) -> None:
+        super().__init__(message, **rest)
+        self.offered_s = offered_s
+
+
+class FormFieldMissing(RequestRejected):
+    """A booking lacks a value that the meeting link's form requires; `field` names it, where HubSpot says which."""
+
+    def __init__(self, message: str, *, field: str | None = None, **rest: Any) -> None:
+        super().__init__(message, **rest)
+        self.field = field
 
 
 class RateLimited(RequestRejected):
@@ -249,16 +329,35 @@ class UnexpectedResponse(HubSpotError):
     """
 
 
+class CalendarNotConnected(HubSpotError):
+    """HubSpot answered a booking with 200, but made no event: the organizer's calendar is not connected (any more).
+
+    Nobody will come to this meeting. The contact was created or updated all the same. `answer` is HubSpot's answer.
+    """
+
+    def __init__(self, message: str, *, answer: Any = None, **where: Any) -> None:
+        super().__init__(message, **where)
+        self.answer = answer
+
+
 class AmbiguousWriteError(HubSpotError):
     """A write left, and no trustworthy answer came. It may have happened; it was not sent again.
 
     `why` is `timeout`, `reset`, `5xx`, `locked` or `unreadable`; `__cause__` is what was seen. Look the record up
-    before you repeat the call.
+    before you repeat the call. `asked` is what a booking or a calendar event asked for; None elsewhere.
     """
 
-    def __init__(self, message: str, *, why: str, **where: Any) -> None:
+    def __init__(self, message: str, *, why: str, asked: Any = None, **where: Any) -> None:
         super().__init__(message, **where)
         self.why = why
+        self.asked = asked
+
+    def about(self, asked: Any, advice: str) -> Self:
+        """Add what was asked for, and put first how to find out what became of it; returns the error itself."""
+        self.asked = asked
+        self.message = printable(f"{advice} ({self.message})")
+        self.args = (self.message,)
+        return self
 
 
 class AccountingError(HubSpotError):

@@ -31,7 +31,7 @@ from .errors import (
     UnexpectedResponse,
     printable,
 )
-from .models import BatchError
+from .models import BatchError, as_far_as_it_fits
 
 __all__ = [
     "Call",
@@ -84,12 +84,16 @@ class Quota(Enum):
 
     STANDARD = "standard"
     SEARCH = "search"
+    NONE = "none"
+    """Token endpoints, which no limit counts."""
 
 
 class Request(Struct, Generic[T], frozen=True, kw_only=True):
     """One call, ready to travel: `path` and `query` percent-encoded, `body` JSON bytes or None.
 
-    `decoder` reads a success body; None means the call answers without one (204).
+    `decoder` reads a success body; None means the call answers without one (204). `bearer` is False for the token
+    endpoints: no token is sent with the request, and since secrets go in and out there, nothing of an answer is quoted
+    in errors.
     """
 
     method: str
@@ -99,6 +103,8 @@ class Request(Struct, Generic[T], frozen=True, kw_only=True):
     decoder: msgspec.json.Decoder[T] | None = None
     replay: Replay = Replay.ALWAYS
     quota: Quota = Quota.STANDARD
+    content_type: str = "application/json"
+    bearer: bool = True
 
 
 class Response(Struct, frozen=True):
@@ -195,17 +201,19 @@ def _quoted(name: str, text: str) -> str:
 # ---- in -----------------------------------------------------------------------------------------------------------
 
 
-def parse(request: Request[T], response: Response) -> T:
+def parse(request: Request[T], response: Response, *, validate: bool = True) -> T:
     """The value a success answer holds.
+
+    Without `validate`, JSON that does not fit is given as far as it fits: a field of another type holds what came.
 
     Raises: RequestRejected or one of its kinds for 4xx, HubSpotUnavailable for 408, 423, 425, 477 and 5xx,
     UnexpectedResponse for redirects and for success answers that can not be read.
     """
     status = response.status
     if not 200 <= status < 300:
-        raise _error(response)
+        raise _error(response, quoting=request.bearer)
     if request.decoder is None:
-        if response.body:
+        if response.body and request.bearer:
             # A login page of some network on the way, for example, is no proof that anything was done.
             raise UnexpectedResponse(
                 f"HubSpot answers this call without a body, but this answer has one ({_form(response)})", status=status
@@ -214,8 +222,11 @@ def parse(request: Request[T], response: Response) -> T:
     try:
         return request.decoder.decode(response.body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        if not validate and isinstance(error, msgspec.ValidationError):
+            return cast("T", as_far_as_it_fits(msgspec.json.decode(response.body), request.decoder.type))
+        form = _form(response, quoting=request.bearer)
         raise UnexpectedResponse(
-            f"HubSpot answered {status}, but the body can not be read ({_form(response)}): {error}", status=status
+            f"HubSpot answered {status}, but the body can not be read ({form}): {error}", status=status
         ) from None
 
 
@@ -227,6 +238,7 @@ class _ErrorBody(Struct, rename="camel"):
     correlation_id: Any = None
     policy_name: Any = None
     error_type: Any = None
+    error: Any = None
     errors: Any = None
     context: Any = None
 
@@ -244,7 +256,7 @@ _ADVICE = {
 }
 
 
-def _error(response: Response) -> HubSpotError:
+def _error(response: Response, *, quoting: bool) -> HubSpotError:
     status = response.status
     if status < 400:
         target = printable(response.headers.get("Location", "an unnamed place"))
@@ -254,7 +266,7 @@ def _error(response: Response) -> HubSpotError:
     try:
         body = _error_decoder.decode(response.body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        body = _ErrorBody(message=f"no error body of HubSpot's ({_form(response)})")
+        body = _ErrorBody(message=f"no error body of HubSpot's ({_form(response, quoting=quoting)})")
     message, inner = _plain_message(_text(body.message) or f"status {status} without a message")
     correlation_id = _text(body.correlation_id) or response.headers.get("X-HubSpot-Correlation-Id")
     wait_s = _retry_after_s(response.headers.get("Retry-After"))
@@ -262,7 +274,7 @@ def _error(response: Response) -> HubSpotError:
         return HubSpotUnavailable(message, status=status, retry_after_s=wait_s, correlation_id=correlation_id)
     about: dict[str, Any] = {
         "status": status,
-        "category": _text(body.category) or _text(body.error_type),
+        "category": _text(body.category) or _text(body.error_type) or (None if quoting else _text(body.error)),
         "sub_category": _text(body.sub_category),
         "correlation_id": correlation_id,
         "details": _details(body.errors) or inner,
@@ -322,8 +334,10 @@ class _Problem(Struct):
 _problems_decoder = msgspec.json.Decoder(list[_Problem])
 
 
-def _form(response: Response) -> str:
+def _form(response: Response, *, quoting: bool = True) -> str:
     kind = response.headers.get("Content-Type", "no content type")
+    if not quoting:
+        return printable(f"{kind}, {len(response.body)} bytes")
     start = response.body[:200].decode("utf-8", "replace")
     return printable(f"{kind}, {len(response.body)} bytes, beginning {start!r}")
 

@@ -18,7 +18,9 @@ from .associations import (
     AssociationTypeId,
     DefaultAssociation,
     LabelsBetween,
+    LinkAnswer,
     LinkFailure,
+    LinkReport,
     NamedLink,
     NamedLinks,
     ObjectId,
@@ -46,7 +48,9 @@ from .meetings import (
     PropertyVersion,
     UpsertedMeeting,
 )
+from .oauth import PrivateAppTokenInfo, TokenInfo, Tokens, as_secret
 from .typed import property_names, read_as, read_properties
+from .unchecked import as_far_as_it_fits
 from .values import PropertyValue, property_values
 
 __all__ = [
@@ -64,7 +68,9 @@ __all__ = [
     "BatchResponse",
     "DefaultAssociation",
     "LabelsBetween",
+    "LinkAnswer",
     "LinkFailure",
+    "LinkReport",
     "LocationType",
     "Meeting",
     "MeetingOutcome",
@@ -77,10 +83,15 @@ __all__ = [
     "Page",
     "Paging",
     "PlainProperties",
+    "PrivateAppTokenInfo",
     "PropertyValue",
     "PropertyVersion",
     "RecordId",
+    "TokenInfo",
+    "Tokens",
     "UpsertedMeeting",
+    "as_far_as_it_fits",
+    "as_secret",
     "association",
     "property_names",
     "property_values",

@@ -1,0 +1,34 @@
+"""A string that does not show itself.
+
+This module knows how values get printed, dumped and copied. It must not know what is secret, or why.
+"""
+
+from __future__ import annotations
+
+from typing import final
+
+__all__ = ["Secret"]
+
+
+@final
+class Secret:
+    """A string that no repr, str, format, log line, traceback or pickle shows. `reveal()` gives it out."""
+
+    __slots__ = ("_reveal",)
+
+    def __init__(self, value: str) -> None:
+        # A closure instead of an attribute: tools that dump objects with their slots find nothing to print.
+        def reveal() -> str:
+            return value
+
+        self._reveal = reveal
+
+    def reveal(self) -> str:
+        """The string itself; hand it on, do not keep it."""
+        return self._reveal()
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    def __reduce__(self) -> str | tuple[object, ...]:
+        raise TypeError("a Secret is not pickled; give the other process its own token")
