@@ -8,13 +8,14 @@ HubSpot: https://developers.hubspot.com/docs/api-reference/crm-meetings-v3/guide
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from typing import Any, Final, Generic, TypeVar, cast, overload
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any, Final, Generic, NamedTuple, TypeVar, cast, overload
 
 import msgspec
 from msgspec import Struct
 
-from .errors import ConfigurationError, UnexpectedResponse
+from .errors import ConfigurationError, NotFound, UnexpectedResponse
 from .inputs import Entry, Inputs
 from .models import (
     Association,
@@ -27,7 +28,8 @@ from .models import (
     property_values,
     read_as,
 )
-from .wire import Call, Replay, Request, Trail, encode, query_string, segment
+from .versions import API_VERSIONS, known_version
+from .wire import Call, Replay, Request, Trail, encode, query_string, rejection, segment
 
 __all__ = ["API_VERSIONS", "Listing", "Meetings"]
 
@@ -35,14 +37,16 @@ T = TypeVar("T")
 P = TypeVar("P")
 S = TypeVar("S", bound=Struct)
 
-API_VERSIONS: Final = ("v3", "2026-03", "2026-09")
-"""The API versions this library speaks. Shapes are the same; paths differ."""
-
 MERGE_VERSIONS: Final = ("2026-09",)
 """The API versions that have `merge` and `gdpr_delete` for meetings."""
 
 MAX_PAGE: Final = 100
 MAX_PAGE_WITH_HISTORY: Final = 50
+
+MAX_TARGET: Final = 7_800
+"""Characters of path and query that a GET may have. HubSpot answers longer URLs with 414, from somewhere above 8,000
+on; the rest is left to the host and the cursor. Who asks for more properties gets them by batch read, where they
+stand in the body."""
 
 _meeting = msgspec.json.Decoder(Meeting[PlainProperties])
 _page = msgspec.json.Decoder(Page[Meeting[PlainProperties]])
@@ -52,9 +56,7 @@ _upserted = msgspec.json.Decoder(BatchResponse[UpsertedMeeting[PlainProperties]]
 
 def objects_path(api_version: str) -> str:
     """Where meetings live in an API version. Raises: ConfigurationError."""
-    if api_version not in API_VERSIONS:
-        raise ConfigurationError(f"api_version must be one of {', '.join(API_VERSIONS)}, not {api_version!r}")
-    if api_version == "v3":
+    if known_version(api_version) == "v3":
         return "/crm/v3/objects/meetings"
     return f"/crm/objects/{api_version}/meetings"
 
@@ -66,12 +68,18 @@ class Listing(Generic[P]):
     """
 
     def __init__(
-        self, call: Call, path: str, parameters: Mapping[str, object], into: type[Struct] | None = None
+        self,
+        call: Call,
+        path: str,
+        parameters: Mapping[str, object],
+        into: type[Struct] | None = None,
+        complete: Callable[[Sequence[Meeting]], Awaitable[tuple[Meeting, ...]]] | None = None,
     ) -> None:
         self._call = call
         self._path = path
         self._parameters = parameters
         self._into = into
+        self._complete = complete
 
     async def __aiter__(self) -> AsyncIterator[Meeting[P]]:
         async for page in self.pages():
@@ -84,6 +92,8 @@ class Listing(Generic[P]):
         while True:
             query = query_string({**self._parameters, "after": after})
             page = await self._call(Request(method="GET", path=self._path, query=query, decoder=_page))
+            if self._complete is not None:
+                page = msgspec.structs.replace(page, results=await self._complete(page.results))
             yield cast("Page[Meeting[P]]", page if self._into is None else _page_as(page, self._into))
             if page.after is None:
                 return
@@ -91,6 +101,17 @@ class Listing(Generic[P]):
                 # To stop here in silence would pass for the end of the list.
                 raise UnexpectedResponse(f"the list does not go on: the page after {after!r} names itself as the next")
             after = page.after
+
+
+class _Wanted(NamedTuple):
+    """What a read wants of each meeting and a batch read can give: the parameters of a GET that grow long."""
+
+    properties: tuple[str, ...]
+    with_history: tuple[str, ...]
+    archived: bool
+
+    def parameters(self) -> dict[str, object]:
+        return {"properties": self.properties, "propertiesWithHistory": self.with_history}
 
 
 class Meetings:
@@ -166,20 +187,26 @@ class Meetings:
 
         `associations` are object types (`"contacts"`). With `archived=True` only the recycling bin is looked at. With
         `id_property`, `meeting_id` is the value of that unique property. With `into=MyMeeting`, the properties are
-        those of that Struct, and the meeting's `properties` are a `MyMeeting`. Raises: NotFound.
+        those of that Struct, and the meeting's `properties` are a `MyMeeting`. More properties than a URL holds cost a
+        second request. Raises: NotFound.
         """
-        query = query_string(
-            {
-                "properties": _asked(properties, into),
-                "propertiesWithHistory": _names(properties_with_history),
-                "associations": _names(associations),
-                "archived": archived or None,
-                "idProperty": id_property,
-            }
-        )
-        meeting = await self._call(
-            Request(method="GET", path=self._one(meeting_id, id_property), query=query, decoder=_meeting)
-        )
+        wanted = _Wanted(_asked(properties, into), _names(properties_with_history), archived)
+        rest: dict[str, object] = {
+            "associations": _names(associations),
+            "archived": archived or None,
+            "idProperty": id_property,
+        }
+        path = self._one(meeting_id, id_property)
+        query = query_string({**wanted.parameters(), **rest})
+        by_batch = len(path) + len(query) > MAX_TARGET
+        if by_batch:
+            query = query_string(rest)
+        meeting = await self._call(Request(method="GET", path=path, query=query, decoder=_meeting))
+        if by_batch:
+            found = await self._completed(wanted, (meeting,))
+            if not found:
+                raise NotFound(f"meeting {meeting.id} went away while it was read", method="GET", path=path)
+            meeting = found[0]
         return meeting if into is None else read_as(meeting, into)
 
     async def update(
@@ -296,20 +323,49 @@ class Meetings:
 
         `limit` is the size of a page: 1-100, 1-50 with histories, the most by default. `archived=True` lists the
         recycling bin and nothing else. `after` is a page's cursor to go on from. With `into=MyMeeting`, each meeting's
-        `properties` are a `MyMeeting`.
+        `properties` are a `MyMeeting`. More properties than a URL holds cost a second request a page; a meeting that
+        goes away between the two is left out.
         """
         most = MAX_PAGE_WITH_HISTORY if properties_with_history else MAX_PAGE
         if limit is not None and not (type(limit) is int and 1 <= limit <= most):
             raise ConfigurationError(f"limit is the size of a page, 1-{most} here, not {limit!r}")
-        parameters: dict[str, object] = {
+        wanted = _Wanted(_asked(properties, into), _names(properties_with_history), archived)
+        rest: dict[str, object] = {
             "limit": limit or most,
-            "properties": _asked(properties, into),
-            "propertiesWithHistory": _names(properties_with_history),
             "associations": _names(associations),
             "archived": archived or None,
             "after": after,
         }
-        return Listing(self._call, self._path, parameters, into)
+        parameters = {**wanted.parameters(), **rest}
+        if len(self._path) + len(query_string(parameters)) <= MAX_TARGET:
+            return Listing(self._call, self._path, parameters, into)
+        return Listing(self._call, self._path, rest, into, partial(self._completed, wanted))
+
+    async def _completed(self, wanted: _Wanted, listed: Sequence[Meeting]) -> tuple[Meeting, ...]:
+        """`listed`, in their order, with what is wanted of them read by batch; their associations are kept.
+
+        Left out is what HubSpot says is gone by now. Raises: UnexpectedResponse for what it says nothing about.
+        """
+        if not listed:
+            return ()
+        try:
+            answer = await self.batch_read(
+                [meeting.id for meeting in listed],
+                properties=wanted.properties,
+                properties_with_history=wanted.with_history,
+                archived=wanted.archived,
+            )
+        except NotFound:  # none of them is there any more
+            return ()
+        read = {meeting.id: meeting for meeting in answer.results}
+        gone = {value for entry in answer.errors for values in rejection(entry).context.values() for value in values}
+        if lost := [meeting.id for meeting in listed if meeting.id not in read and meeting.id not in gone]:
+            raise UnexpectedResponse(f"the batch read says nothing of {len(lost)} of its meetings, such as {lost[0]}")
+        return tuple(
+            msgspec.structs.replace(read[meeting.id], associations=meeting.associations)
+            for meeting in listed
+            if meeting.id in read
+        )
 
     # ---- batches: single calls of up to 100 inputs; `hubspot.bulk` takes any number
 
