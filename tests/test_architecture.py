@@ -18,13 +18,14 @@ ROOT = Path(hubspot_meetings_async.__file__).parent
 
 FLOORS: list[tuple[str, ...]] = [
     ("errors",),
-    ("models",),
+    ("models", "versions"),
     ("wire",),
     ("retry",),
-    ("inputs",),
+    ("inputs", "link_inputs"),
     ("bulk.batches",),
     ("auth", "transport", "limiter"),
-    ("meetings",),
+    ("properties", "associations_v3"),
+    ("meetings", "associations"),
     ("bulk.outcomes",),
     ("bulk.settling",),
     ("bulk.columns", "bulk.csv_rows", "bulk.lines", "bulk.sources"),

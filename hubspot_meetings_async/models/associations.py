@@ -11,12 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from enum import IntEnum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from msgspec import Struct, field
 from msgspec.structs import force_setattr
 
-from ..errors import ConfigurationError, InvalidRecord, RequestRejected
+from ..errors import ConfigurationError, HubSpotError, InvalidRecord
 from .forms import Paging, Received, Sent
 from .values import kind_of
 
@@ -33,7 +33,9 @@ __all__ = [
     "AssociationTypeId",
     "DefaultAssociation",
     "LabelsBetween",
+    "LinkAnswer",
     "LinkFailure",
+    "LinkReport",
     "NamedLink",
     "NamedLinks",
     "ObjectId",
@@ -50,6 +52,8 @@ __all__ = [
     "to_service",
     "to_ticket",
 ]
+
+T = TypeVar("T")
 
 if TYPE_CHECKING:
     _Id = str
@@ -300,15 +304,25 @@ class NamedLinks(Received, frozen=True, kw_only=True):
 
 
 class LinkFailure(Struct, frozen=True):
-    """A pair of records that a batch did not link (or part), and why.
+    """A pair of records that was not linked (or parted), and why."""
 
-    An id that the error does not name is None: the failure is then of every pair with the other id, and of all pairs
-    where both are None.
-    """
+    from_id: str
+    to_id: str
+    error: HubSpotError
 
-    from_id: str | None
-    to_id: str | None
-    error: RequestRejected
+
+class LinkAnswer(Struct, Generic[T], frozen=True):
+    """What became of one batch of links: `results` in HubSpot's order, and a failure for each pair not carried out."""
+
+    results: tuple[T, ...]
+    failures: tuple[LinkFailure, ...] = ()
+
+
+class LinkReport(Struct, frozen=True):
+    """What became of any number of links: `done + len(failures)` is the number of links given."""
+
+    done: int
+    failures: tuple[LinkFailure, ...] = ()
 
 
 def _as_text(record: Struct, name: str, value: object) -> None:
