@@ -162,7 +162,7 @@ def put_labels(portal: Portal, call: Call) -> Answer:
     kinds = kinds_named(portal, pair, asked)
     start, end = _ends(portal, call, pair)
     portal.associations.replace(start, end, kinds)
-    return Answer(201, labels_between(portal, pair, start, end))
+    return Answer(201, labels_between(portal, pair, start, end), {"Location": call.url})
 
 
 def remove_all(portal: Portal, call: Call) -> Answer:

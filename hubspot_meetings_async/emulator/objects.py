@@ -58,7 +58,9 @@ def create(portal: Portal, call: Call) -> Answer:
     shown = crm.show_written(record, values, new=True)
     if portal.behaviour.echo_trace_id and given.object_write_trace_id is not None:
         shown["objectWriteTraceId"] = given.object_write_trace_id
-    return Answer(201, shown)
+    # Of all published schemas only the newest one names this header.
+    headers = {"Location": f"{call.url}/{record.id}"} if call.captures.get("version") == "2026-09" else {}
+    return Answer(201, shown, headers)
 
 
 def get(portal: Portal, call: Call) -> Answer:

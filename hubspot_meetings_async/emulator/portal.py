@@ -21,10 +21,9 @@ from .definitions import (
     Definition,
     Option,
     PropertyType,
-    contact_definitions,
     meeting_definitions,
-    system_definitions,
 )
+from .neighbours import definitions_of
 from .oauth import Keyring
 from .quota import DailyUse
 from .refusals import Refusal, validation
@@ -38,7 +37,6 @@ FIRST_ID = 65_059_680_001
 """Where ids of meetings start: HubSpot's have eleven digits, which no 32-bit integer holds."""
 MAX_UNIQUE_PROPERTIES = 10
 """Custom unique properties per object type (HubSpot's properties guide)."""
-_FRESH = {"meetings": meeting_definitions, "contacts": contact_definitions}
 
 
 class LedgerEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,7 +98,7 @@ class Portal:
         self.rng = random.Random(self._seed)
         for type_ in OBJECT_TYPES:
             meetings = type_.plural == "meetings"
-            fresh = _FRESH.get(type_.plural, system_definitions)()
+            fresh = meeting_definitions() if meetings else definitions_of(type_.plural)
             first = FIRST_ID if meetings else 1
             crm = self._crms[type_.plural] = Crm(self, type_, kept.get(type_.plural, fresh), first)
             self._finders[type_.plural] = Finder(crm, self.behaviour)
