@@ -49,6 +49,7 @@ from .meetings import (
     UpsertedMeeting,
 )
 from .oauth import PrivateAppTokenInfo, TokenInfo, Tokens, as_secret
+from .search import Filter, FilterGroup, SearchBody, SearchPage, SortRule
 from .typed import property_names, read_as, read_properties
 from .unchecked import as_far_as_it_fits
 from .values import PropertyValue, property_values
@@ -67,6 +68,8 @@ __all__ = [
     "BatchError",
     "BatchResponse",
     "DefaultAssociation",
+    "Filter",
+    "FilterGroup",
     "LabelsBetween",
     "LinkAnswer",
     "LinkFailure",
@@ -87,6 +90,9 @@ __all__ = [
     "PropertyValue",
     "PropertyVersion",
     "RecordId",
+    "SearchBody",
+    "SearchPage",
+    "SortRule",
     "TokenInfo",
     "Tokens",
     "UpsertedMeeting",
