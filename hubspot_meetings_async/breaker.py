@@ -10,7 +10,8 @@ of tasks wait here.
 
 from __future__ import annotations
 
-from .errors import CircuitOpen, ConfigurationError, DeadlineExceeded, HubSpotError, HubSpotUnavailable, TransportFailed
+from .errors import CircuitOpen, DeadlineExceeded, HubSpotError, HubSpotUnavailable, TransportFailed
+from .settings import need_count, need_seconds
 
 __all__ = ["CircuitBreaker", "Ticket", "is_down"]
 
@@ -45,10 +46,8 @@ class CircuitBreaker:
     """
 
     def __init__(self, *, failures: int = 10, open_s: float = 30.0) -> None:
-        if isinstance(failures, bool) or not isinstance(failures, int) or failures < 1:
-            raise ConfigurationError(f"CircuitBreaker: failures must be a whole number, at least 1, not {failures!r}")
-        if isinstance(open_s, bool) or not isinstance(open_s, (int, float)) or not 0 < open_s < float("inf"):
-            raise ConfigurationError(f"CircuitBreaker: open_s must be a number of seconds above 0, not {open_s!r}")
+        need_count("CircuitBreaker: failures", failures)
+        need_seconds("CircuitBreaker: open_s", open_s)
         self._failures = failures
         self._open_s = open_s
         self._in_row = 0

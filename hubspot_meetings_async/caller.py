@@ -15,7 +15,8 @@ import anyio
 
 from . import retry
 from .auth import Auth, Secret
-from .errors import AmbiguousWriteError, DeadlineExceeded, HubSpotError, RateLimited, Unauthorized
+from .breaker import CircuitBreaker, is_down
+from .errors import AmbiguousWriteError, CircuitOpen, DeadlineExceeded, HubSpotError, RateLimited, Unauthorized
 from .limiter import Lane, Limiter, Slot
 from .retry import Effect, RetryPolicy
 from .transport import Transport
@@ -34,6 +35,9 @@ class Caller:
         limiters: the gates that a request of each quota passes, in order.
         call_s: seconds for a whole interactive call; bulk calls have no bound.
         clock: the running loop's clock in seconds, for the moments in a `Trail`.
+        breaker: keeps requests back while HubSpot is down: interactive calls fail at once, bulk calls wait.
+        validate: whether an answer that does not fit is an error also of interactive calls; see `wire.parse`. Bulk
+            calls always validate, since they account for every record.
     """
 
     def __init__(
@@ -46,6 +50,8 @@ class Caller:
         call_s: float | None,
         rng: random.Random,
         clock: Callable[[], float] = anyio.current_time,
+        breaker: CircuitBreaker | None = None,
+        validate: bool = True,
     ) -> None:
         self._transport = transport
         self._auth = auth
@@ -54,6 +60,8 @@ class Caller:
         self._call_s = call_s
         self._rng = rng
         self._clock = clock
+        self._breaker = breaker
+        self._validate = validate
 
     def lane(self, lane: Lane) -> Call:
         """The `Call` that sends in `lane`."""
@@ -69,6 +77,9 @@ class Caller:
             return await self._until_settled(request, trail, lane)
         with anyio.move_on_after(call_s):
             return await self._until_settled(request, trail, lane)
+        if self._breaker is not None and trail.in_doubt and request.bearer:
+            # It waited for an answer all that time; where calls are shorter than attempts, nobody else would count it.
+            self._breaker.failed(self._clock())
         late = DeadlineExceeded(
             f"the call's {call_s:g} s are over, quota waits and retries included", sent=trail.in_doubt, timeout=True
         )
@@ -78,10 +89,17 @@ class Caller:
         failures = refusals = 0
         at_head = renewed = False
         while True:
-            token = await self._auth.token()
+            # Outside of what is tried again: a failure to get a token is not this request's, and was tried again there.
+            token = await self._auth.token() if request.bearer else None
             doubted = trail.in_doubt
             try:
                 value = await self._attempt(request, trail, lane, token, at_head=at_head)
+            except CircuitOpen as shut:
+                if lane is Lane.BULK:
+                    await anyio.sleep(shut.retry_in_s)
+                    continue
+                shut.sent = trail.in_doubt
+                raise shut.at(method=request.method, path=request.path, attempt=trail.retries + 1) from None
             except HubSpotError as seen:
                 error = seen.at(method=request.method, path=request.path, attempt=trail.retries + 1)
             else:
@@ -90,7 +108,7 @@ class Caller:
             if retry.effect_of(error) is not Effect.UNKNOWN:
                 # This attempt did nothing; what an earlier one did is as unknown as before.
                 trail.in_doubt = doubted
-            if isinstance(error, Unauthorized) and not renewed and await self._auth.renew(token):
+            if isinstance(error, Unauthorized) and token is not None and not renewed and await self._auth.renew(token):
                 renewed = True
                 trail.retries += 1
                 continue
@@ -110,16 +128,39 @@ class Caller:
             trail.retries += 1
             await anyio.sleep(wait_s)
 
-    async def _attempt(self, request: Request[T], trail: Trail, lane: Lane, token: Secret, *, at_head: bool) -> T:
+    async def _attempt(
+        self, request: Request[T], trail: Trail, lane: Lane, token: Secret | None, *, at_head: bool
+    ) -> T:
+        if self._breaker is not None and request.bearer:
+            self._breaker.check(self._clock())  # before it waits for quota, and once more behind that
         gates = self._limiters[request.quota]
         if len(gates) == 1:
             async with gates[0].slot(lane, at_head=at_head) as slot:
-                return await self._exchange(request, trail, token, (slot,))
+                return await self._guarded(request, trail, lane, token, (slot,))
         async with AsyncExitStack() as held:
             slots = [await held.enter_async_context(gate.slot(lane, at_head=at_head)) for gate in gates]
-            return await self._exchange(request, trail, token, tuple(slots))
+            return await self._guarded(request, trail, lane, token, tuple(slots))
 
-    async def _exchange(self, request: Request[T], trail: Trail, token: Secret, slots: tuple[Slot, ...]) -> T:
+    async def _guarded(
+        self, request: Request[T], trail: Trail, lane: Lane, token: Secret | None, slots: tuple[Slot, ...]
+    ) -> T:
+        if self._breaker is None or not request.bearer:
+            return await self._exchange(request, trail, lane, token, slots)
+        ticket = self._breaker.enter(self._clock())
+        down: bool | None = None
+        try:
+            value = await self._exchange(request, trail, lane, token, slots)
+            down = False
+        except HubSpotError as error:
+            down = is_down(error)
+            raise
+        finally:
+            ticket.settle(down=down, now_s=self._clock())
+        return value
+
+    async def _exchange(
+        self, request: Request[T], trail: Trail, lane: Lane, token: Secret | None, slots: tuple[Slot, ...]
+    ) -> T:
         def written() -> None:
             trail.in_doubt = True
             trail.requests += 1
@@ -136,11 +177,11 @@ class Caller:
             for slot in slots:
                 slot.answered(headers)
 
-        headers = _Headers(token, with_body=request.body is not None)
+        headers = _Headers(token, request.content_type if request.body is not None else None)
         response: Response = await self._transport.send(request, headers, on_written=written, on_answered=answered)
         trail.bytes_received += len(response.body)
         try:
-            return parse(request, response)
+            return parse(request, response, validate=self._validate or lane is Lane.BULK)
         except RateLimited as error:
             trail.rate_limited += 1
             _refused(slots, error)
@@ -150,16 +191,21 @@ class Caller:
 class _Headers(Mapping[str, str]):
     """Request headers whose repr holds no token: tracebacks that show local variables pass through here."""
 
-    __slots__ = ("_names", "_token")
+    __slots__ = ("_content_type", "_names", "_token")
 
-    def __init__(self, token: Secret, *, with_body: bool) -> None:
+    def __init__(self, token: Secret | None, content_type: str | None) -> None:
         self._token = token
-        self._names = ("Authorization", "Content-Type") if with_body else ("Authorization",)
+        self._content_type = content_type
+        self._names = tuple(
+            name for name, value in (("Authorization", token), ("Content-Type", content_type)) if value is not None
+        )
 
     def __getitem__(self, name: str) -> str:
-        if name not in self._names:
-            raise KeyError(name)
-        return f"Bearer {self._token.reveal()}" if name == "Authorization" else "application/json"
+        if name == "Authorization" and self._token is not None:
+            return f"Bearer {self._token.reveal()}"
+        if name == "Content-Type" and self._content_type is not None:
+            return self._content_type
+        raise KeyError(name)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
@@ -172,6 +218,8 @@ class _Headers(Mapping[str, str]):
 
 
 def _refused(slots: tuple[Slot, ...], error: RateLimited) -> None:
+    if not slots:
+        return
     # The refusal belongs to one policy. The search gate is listed first; its refusals carry SECONDLY or no policy.
     slot = slots[-1] if error.policy in ("TEN_SECONDLY_ROLLING", "DAILY") else slots[0]
     slot.refused(

@@ -7,6 +7,7 @@ aiohttp is imported when the first session opens: its import alone builds a TLS 
 from __future__ import annotations
 
 import asyncio
+import gzip
 import io
 import ssl as ssl_module
 import zlib
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from msgspec import Struct
 
 from .errors import ConfigurationError, HubSpotError, TransportFailed, UnexpectedResponse, printable
+from .settings import Proxy
 from .wire import Request, Response
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ __all__ = ["AiohttpTransport", "Timeouts", "Transport"]
 
 
 _LARGE_BYTES = 2**20
+_WORTH_PACKING_BYTES = 1024
 
 
 class Timeouts(Struct, frozen=True, kw_only=True):
@@ -74,7 +77,8 @@ class AiohttpTransport:
     """A `Transport` on one `aiohttp.ClientSession`, opened at the first request and bound to its event loop.
 
     Never follows redirects, keeps no cookies, reads no proxy settings from the environment, and never sends a request
-    a second time by itself.
+    a second time by itself. Of a `shared` session or connector it uses the connections (pool, TLS, name resolution) and
+    nothing else, so that all this holds there too; and it never closes them.
     """
 
     def __init__(
@@ -86,13 +90,23 @@ class AiohttpTransport:
         max_connections: int,
         max_response_bytes: int,
         ssl: ssl_module.SSLContext | None = None,
+        proxy: Proxy | None = None,
+        shared: aiohttp.ClientSession | aiohttp.BaseConnector | None = None,
+        compress_responses: bool = True,
+        compress_requests: bool = False,
     ) -> None:
         self._base_url = base_url.rstrip("/")
-        self._headers = {"Accept": "application/json", "Accept-Encoding": "gzip", **headers}
+        coding = "gzip" if compress_responses else "identity"
+        self._headers = {"Accept": "application/json", "Accept-Encoding": coding, **headers}
         self._timeouts = timeouts
         self._max_connections = max_connections
         self._max_response_bytes = max_response_bytes
         self._ssl = ssl
+        self._proxy = proxy
+        # The proxy of a plain http:// address gets its headers with each request, others with the CONNECT.
+        self._through = proxy.headers if proxy is not None and self._base_url[:5].lower() == "http:" else dict[str, str]
+        self._connector = None if shared is None else _connector_of(shared)
+        self._compress_requests = compress_requests
         self._session: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
@@ -107,14 +121,20 @@ class AiohttpTransport:
         written = aiohttp.TraceConfig()
         written.on_request_headers_sent.append(_headers_sent)
         limits = self._timeouts
+        connector = self._connector
+        if connector is not None and connector.closed:
+            raise ConfigurationError("the session or connector given to this client is closed")
         session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
+            connector=connector
+            if connector is not None
+            else aiohttp.TCPConnector(
                 limit=self._max_connections,
                 # Below what servers and load balancers keep, so that few requests meet a connection that just closed.
                 keepalive_timeout=15.0,
                 ttl_dns_cache=300,
                 ssl=self._ssl if self._ssl is not None else True,
             ),
+            connector_owner=connector is None,
             headers=self._headers,
             cookie_jar=aiohttp.DummyCookieJar(),
             # Bodies are decompressed here: aiohttp returns a gzip body that was cut midway without an error.
@@ -143,7 +163,10 @@ class AiohttpTransport:
             raise ConfigurationError("this client is closed; make a new one, or keep its `async with` block open")
         loop = asyncio.get_running_loop()
         if self._session is None:
-            self._session, self._loop = self._open(), loop
+            try:
+                self._session, self._loop = self._open(), loop
+            except RuntimeError:
+                raise ConfigurationError("the session or connector given to this client is another loop's") from None
         elif self._loop is not loop:
             raise ConfigurationError(
                 "this client belongs to the event loop it was first used on; make one for each asyncio.run()"
@@ -159,21 +182,32 @@ class AiohttpTransport:
             on_written()
 
         target = self._base_url + request.path
+        proxy = self._proxy
+        body, coding = self._packed(request.body)
         try:
             async with self._session.request(
                 request.method,
                 URL(f"{target}?{request.query}" if request.query else target, encoded=True),
-                data=_payload(request.body),
-                headers=headers,
+                data=_payload(body),
+                # Made here and not kept in a variable, which a traceback would show.
+                headers={**headers, **coding, **self._through()} if coding or proxy is not None else headers,
                 allow_redirects=False,
+                proxy=proxy.url if proxy is not None else None,
+                proxy_headers=proxy.headers() if proxy is not None else None,
                 trace_request_ctx=note_written,
             ) as answer:
                 on_answered(answer.headers)
                 return Response(answer.status, answer.headers, await self._body(answer))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            failure = _failure(error, sent=sent, host=self._base_url)
+            failure = _failure(error, sent=sent, host=self._base_url, proxy=proxy)
         # Outside the handler: aiohttp's exceptions hold the request with its token, and must not stay chained to ours.
         raise failure
+
+    def _packed(self, body: bytes | None) -> tuple[bytes | None, dict[str, str]]:
+        if not self._compress_requests or body is None or len(body) < _WORTH_PACKING_BYTES:
+            return body, {}
+        # The lightest level: JSON shrinks to a fraction with it, and the loop stands still meanwhile.
+        return gzip.compress(body, compresslevel=1, mtime=0), {"Content-Encoding": "gzip"}
 
     async def _body(self, answer: aiohttp.ClientResponse) -> bytes:
         cap = self._max_response_bytes
@@ -224,10 +258,37 @@ async def _headers_sent(_session: object, context: SimpleNamespace, _params: obj
     context.trace_request_ctx()
 
 
-def _failure(error: Exception, *, sent: bool, host: str) -> HubSpotError:
+def _connector_of(shared: aiohttp.ClientSession | aiohttp.BaseConnector) -> aiohttp.BaseConnector:
     import aiohttp
 
+    connector = shared.connector if isinstance(shared, aiohttp.ClientSession) else shared
+    if not isinstance(connector, aiohttp.BaseConnector):
+        raise ConfigurationError("session takes an open aiohttp.ClientSession or a connector, for example TCPConnector")
+    if connector.closed:
+        raise ConfigurationError("the session or connector given to this client is closed")
+    # There is no public way to ask. A fingerprint is a check of its own.
+    tls: object = getattr(connector, "_ssl", True)
+    if tls is False or (isinstance(tls, ssl_module.SSLContext) and tls.verify_mode is not ssl_module.CERT_REQUIRED):
+        raise ConfigurationError("session: this connector does not check certificates; make it without ssl=False")
+    return connector
+
+
+def _failure(error: Exception, *, sent: bool, host: str, proxy: Proxy | None = None) -> HubSpotError:
+    import aiohttp
+
+    through = "" if proxy is None else proxy.url
     match error:
+        case aiohttp.ClientProxyConnectionError():
+            return TransportFailed(
+                f"the proxy {through} can not be reached: {error.os_error}. Check proxy=.", sent=sent
+            )
+        case aiohttp.ClientHttpProxyError(status=status):
+            advice = " It wants a name and password, or others; see proxy=." if status == 407 else ""
+            return TransportFailed(
+                f"the proxy {through} opens no way to {host}: it answered {status}.{advice}",
+                sent=False,
+                fatal=status in (400, 403, 405, 407),
+            )
         case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError():
             return TransportFailed(
                 f"no trusted TLS connection to {host}: {error}. "
