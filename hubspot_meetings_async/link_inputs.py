@@ -31,10 +31,12 @@ __all__ = [
     "MAX_CREATE",
     "MAX_READ",
     "Link",
+    "LinkLike",
     "LinkTypes",
     "Pair",
     "failures",
     "fans",
+    "id_text",
     "labelled",
     "listed",
     "named",
@@ -67,6 +69,10 @@ class Link(NamedTuple):
     from_id: str | int
     to_id: str | int
     types: LinkTypes = ()
+
+
+LinkLike = Link | tuple[str | int, str | int] | tuple[str | int, str | int, LinkTypes]
+"""A link in any of its forms: `(from_id, to_id)`, `(from_id, to_id, types)` or `Link(…)`."""
 
 
 class Pair(NamedTuple):
@@ -107,7 +113,12 @@ def pair_of(link: object, *, with_types: bool) -> Pair:
         raise InvalidRecord(f"the link of {parts[0]!r} and {parts[1]!r} names no type; this call needs one at least")
     if types and not with_types:
         raise InvalidRecord(f"the link of {parts[0]!r} and {parts[1]!r} names a type; this call takes none")
-    return Pair(segment(parts[0], what="from_id"), segment(parts[1], what="to_id"), types)
+    return Pair(id_text(parts[0], what="from_id"), id_text(parts[1], what="to_id"), types)
+
+
+def id_text(given: object, *, what: str) -> str:
+    """A record id as HubSpot will name it: digits without leading zeros. Raises: InvalidRecord."""
+    return segment(given, what=what).lstrip("0") or "0"
 
 
 def listed(what: str, given: object) -> Iterable[object]:

@@ -22,6 +22,7 @@ FLOORS: list[tuple[str, ...]] = [
     ("wire",),
     ("retry",),
     ("inputs", "link_inputs"),
+    ("link_runs",),
     ("bulk.batches",),
     ("auth", "transport", "limiter"),
     ("properties", "associations_v3"),
