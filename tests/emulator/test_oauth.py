@@ -10,6 +10,7 @@ import pytest
 
 from hubspot_meetings_async.emulator import Behaviour, Emulator, ManualClock
 from tests.emulator.account import MEETINGS
+from tests.emulator.test_server import start
 
 CLIENT = {"client_id": "app", "client_secret": "secret"}
 SCOPES = ("crm.objects.contacts.read", "crm.objects.contacts.write")
@@ -377,3 +378,20 @@ class TestPython:
         await form(http, hubspot, "/oauth/v3/token", **fields, refresh_token=issued["refresh_token"])
         async with http.get(f"{admin}/oauth") as response:
             assert await response.json() == {"apps": ["app", "x"], "grants": {"refresh_token": 1}}
+
+
+async def test_the_command_line_registers_apps(http: aiohttp.ClientSession) -> None:
+    process = await start("--oauth-app", "app:secret:tickets oauth", "--behaviour", "refresh_tokens=rotated")
+    assert process.stdout is not None
+    url = (await process.stdout.readline()).decode().split()[-1]
+    async with http.post(f"{url}/oauth/v3/token", data={**CLIENT, "grant_type": "client_credentials"}) as response:
+        assert (response.status, (await response.json())["scopes"]) == (200, ["tickets", "oauth"])
+    process.terminate()
+    assert await process.wait() == 0
+    await process.communicate()
+
+
+async def test_wrong_apps_exit_with_2_and_a_line() -> None:
+    process = await start("--oauth-app", "app")
+    output, errors = await process.communicate()
+    assert (process.returncode, output, b"client secret" in errors) == (2, b"", True)
