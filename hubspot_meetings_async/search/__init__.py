@@ -1,0 +1,19 @@
+"""Search: typed filters, HubSpot's limits, and the walk past 10,000 results."""
+
+from .filters import Filters, Where, associated_with, where
+from .request import Plan, SearchRequest, Sort, ascending, descending, plan
+from .walk import Search
+
+__all__ = [
+    "Filters",
+    "Plan",
+    "Search",
+    "SearchRequest",
+    "Sort",
+    "Where",
+    "ascending",
+    "associated_with",
+    "descending",
+    "plan",
+    "where",
+]

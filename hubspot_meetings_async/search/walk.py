@@ -1,0 +1,286 @@
+"""The walk over all results of a search: also past the 10,000 that HubSpot pages through.
+
+This module knows how to follow an order by its keys, so that no page depends on an offset. It must not know the
+transport, the limiter, or how filters are made.
+
+How it goes on from a page: with the same search once more, and a filter that begins where the page ended.
+
+- By `hs_object_id` (the default): ids are unique and never change, so `hs_object_id GT last` is enough.
+- By another property: its values repeat. All records of a page's last value are put back, and the next page begins
+  with that value. A page that holds nothing but one value may be the start of thousands: those are walked by id (`EQ
+  value`), and the next page begins beyond the value. Records without a value come last, by id.
+- Where a property's order can not be followed (text, or a property whose type is not known), or no filter more fits
+  in: by HubSpot's offsets, up to 10,000.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final, Generic, TypeVar, cast
+
+import msgspec
+from msgspec import Struct
+
+from ..errors import ConfigurationError, UnexpectedResponse, printable
+from ..models import Filter, Meeting, PlainProperties, SearchPage, read_as
+from ..wire import Call, Quota, Request
+from .filters import milliseconds
+from .request import CEILING, ID, MAX_FILTERS, MAX_FILTERS_IN_GROUP, Plan, Sort
+
+__all__ = ["Search"]
+
+P = TypeVar("P")
+
+Found = SearchPage[Meeting[PlainProperties]]
+Results = Sequence[Meeting[PlainProperties]]
+
+_found: Final = msgspec.json.Decoder(SearchPage[Meeting[PlainProperties]])
+_LONGEST: Final = "9" * 20
+"""Stands for any id or moment when room is measured."""
+
+
+class Search(Generic[P]):
+    """The results of a search: `async for` over it gives meetings, over `pages()` whole pages; any number of them.
+
+        async for meeting in hubspot.meetings.search(where("hs_meeting_outcome").eq("SCHEDULED")): ...
+
+    What is promised: every meeting that satisfies the filters and does not change while the walk lasts comes exactly
+    once, in the order asked for (by id within equal values; without a value last). In the default order, by id, that
+    holds also for meetings that change but go on satisfying the filters. In another order, one whose sort value changes
+    meanwhile may come twice, or not at all when it moves to where the walk has been: to follow changes, sort by
+    `"hs_lastmodifieddate"` ascending, where it moves ahead.
+
+    HubSpot shows new and changed meetings to searches after some seconds, archived ones never, and without
+    associations or histories. It allows five searches a second for the whole account; the client waits for its turn.
+
+    Raises, while it is read: ConfigurationError, before the first meeting, when there are more than 10,000 and the
+    filters or the order do not allow to go past them; UnexpectedResponse when the answers do not keep the order, since
+    to go on would lose meetings.
+    HubSpot: https://developers.hubspot.com/docs/api-reference/search/guide
+    """
+
+    def __init__(
+        self, call: Call, path: str, plan: Plan, into: type[Struct] | None = None, *, ceiling: int = CEILING
+    ) -> None:
+        self._call = call
+        self._path = f"{path}/search"
+        self._plan = plan
+        self._into = into
+        self._ceiling = ceiling
+        self._first: Found | None = None
+        self._total: int | None = None
+
+    async def total(self) -> int:
+        """How many meetings there are, as HubSpot last said.
+
+        The first time this is one request; the next iteration uses its answer as the first page.
+        """
+        if self._total is None:
+            self._first = await self._send()
+            self._total = self._first.total
+        return self._total
+
+    async def page(self, after: str | int | None = None) -> SearchPage[Meeting[P]]:
+        """One page by HubSpot's own offsets, for paging by hand within the first 10,000.
+
+        `after` is the last page's `page.after`. Raises: ConfigurationError beyond 10,000.
+        """
+        if after is None:
+            return self._shown(await self._send())
+        text = str(after)
+        if not (text.isascii() and text.isdigit() and len(text) <= 9):
+            raise ConfigurationError(f"after is the cursor of a search's page, a number, not {after!r}")
+        if int(text) >= self._ceiling:
+            raise ConfigurationError(
+                f"HubSpot pages through {self._ceiling:,} results; `async for` over the search gives all of them"
+            )
+        return self._shown(await self._send(after=text))
+
+    async def __aiter__(self) -> AsyncIterator[Meeting[P]]:
+        async for page in self.pages():
+            for meeting in page.results:
+                yield meeting
+
+    async def pages(self) -> AsyncIterator[SearchPage[Meeting[P]]]:
+        """Page after page, each with the `total` of the beginning. Pages are of any size up to `limit`, and have no
+        cursor; to go on another day in the default order, add `& where("hs_object_id").gt(last_id)`."""
+        first = self._first if self._first is not None else await self._send()
+        self._first, self._total = None, first.total
+        async for results in self._walk(first):
+            if results:
+                yield self._shown(SearchPage(total=first.total, results=tuple(results)))
+
+    def _shown(self, page: Found) -> SearchPage[Meeting[P]]:
+        if self._into is None:
+            return cast("SearchPage[Meeting[P]]", page)
+        results = tuple(read_as(meeting, self._into) for meeting in page.results)
+        return cast("SearchPage[Meeting[P]]", msgspec.structs.replace(cast("Any", page), results=results))
+
+    async def _send(self, *more: Filter, sort: Sort | None = None, after: str | None = None) -> Found:
+        limit = min(self._plan.limit, self._ceiling - int(after or 0))
+        body = self._plan.body(more=more, sort=sort, limit=limit, after=after)
+        return await self._call(Request(method="POST", path=self._path, body=body, decoder=_found, quota=Quota.SEARCH))
+
+    # ---- which way to go
+
+    def _walk(self, first: Found) -> AsyncIterator[Results]:
+        order = self._plan.order
+        obstacle = _obstacle(self._plan)
+        if obstacle is None:
+            return self._by_id(first, order) if order.property_name == ID else self._by_value(first, order)
+        if first.after is not None and first.total > self._ceiling:
+            raise ConfigurationError(
+                f"the search finds {first.total:,} meetings; past {self._ceiling:,} it has to be walked key by key, "
+                f"and {obstacle}. Or split the search, for example by hs_createdate"
+            )
+        return self._by_offset(first)
+
+    async def _by_offset(self, page: Found) -> AsyncIterator[Results]:
+        after: str | None = None
+        while True:
+            yield page.results
+            if page.after is None:
+                return
+            before, after = after, page.after
+            if not after.isdigit() or not int(before or 0) < int(after) < self._ceiling:
+                raise UnexpectedResponse(f"the search does not go on: {printable(after)[:40]!r} follows {before!r}")
+            page = await self._send(after=after)
+
+    async def _by_id(self, page: Found, order: Sort, *kept: Filter) -> AsyncIterator[Results]:
+        """From `page` on by id, through all that satisfies the filters `kept`."""
+        last: int | None = None
+        while True:
+            for meeting in page.results:
+                number = _number(meeting.id)
+                if last is not None and (number >= last if order.descending else number <= last):
+                    raise UnexpectedResponse(f"the search does not keep the order: id {number} follows {last}")
+                last = number
+            yield page.results
+            if page.after is None:
+                return
+            _need_some(page)
+            page = await self._send(*kept, Filter(ID, "LT" if order.descending else "GT", str(last)), sort=order)
+
+    async def _by_value(self, page: Found, order: Sort) -> AsyncIterator[Results]:
+        """From `page` on by the values of a property, then what has no value."""
+        name = order.property_name
+        keys = _Keys(order)
+        if page.after is None:
+            yield keys.sorted(page.results)
+            return
+        if any(keys.of(meeting) is None for meeting in page.results):
+            page = await self._send(Filter(name, "HAS_PROPERTY"))
+        while True:
+            keys.need_order(page.results)
+            results = keys.sorted(page.results)
+            if page.after is None:
+                yield results
+                break
+            _need_some(page)
+            last = keys.of(results[-1])
+            whole = [meeting for meeting in results if keys.of(meeting) != last]
+            text = f"{last:f}"
+            if whole:
+                yield whole
+                page = await self._send(Filter(name, "LTE" if order.descending else "GTE", text))
+            else:
+                async for run in self._all(Filter(name, "EQ", text)):
+                    yield run
+                page = await self._send(Filter(name, "LT" if order.descending else "GT", text))
+        async for rest in self._all(Filter(name, "NOT_HAS_PROPERTY")):
+            yield rest
+
+    async def _all(self, kept: Filter) -> AsyncIterator[Results]:
+        order = Sort(ID)
+        async for results in self._by_id(await self._send(kept, sort=order), order, kept):
+            yield results
+
+
+def _obstacle(plan: Plan) -> str | None:
+    """Why this search can not be walked by its keys, or None."""
+    order = plan.order
+    by_id = Filter(ID, "GT", _LONGEST)
+    if order.property_name == ID:
+        more: tuple[Filter, ...] = (by_id,)
+    elif order.kind is None:
+        return (
+            f"it is not known how the values of {order.property_name!r} grow. Where they are numbers or moments, say "
+            f"ascending({order.property_name!r}, type='number') or type='datetime'; a text can not be followed. Leave "
+            "the order out, or sort what you get"
+        )
+    else:
+        more = (Filter(order.property_name, "EQ", _LONGEST), by_id)
+    if plan.room_for(more):
+        return None
+    advice = "" if len(more) == 1 else f"; leave the order out ({ID} needs one filter only)"
+    return (
+        f"that takes {len(more)} more filter(s) in each of its {len(plan.groups) or 1} group(s), beyond HubSpot's "
+        f"{MAX_FILTERS_IN_GROUP} in a group, {MAX_FILTERS} in all and 3,000 characters. Use fewer filters{advice}"
+    )
+
+
+def _need_some(page: Found) -> None:
+    if not page.results:
+        raise UnexpectedResponse(f"the search does not go on: of {page.total:,} meetings HubSpot sent an empty page")
+
+
+def _number(text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise UnexpectedResponse(f"the search found a meeting with the id {printable(text)[:40]!r}, which is no number")
+    return int(text)
+
+
+class _Keys:
+    """The values of the property that a search is sorted by, as numbers that grow the way HubSpot sorts them."""
+
+    def __init__(self, order: Sort) -> None:
+        self._name = order.property_name
+        self._moments = order.kind == "datetime"
+        self._sign = -1 if order.descending else 1
+        self._last: Decimal | None = None
+
+    def of(self, meeting: Meeting[PlainProperties]) -> Decimal | None:
+        """The number of a meeting's value; None without one."""
+        text = meeting.properties.get(self._name)
+        if text is None or text == "":
+            return None
+        try:
+            number = Decimal(_moment_ms(text)) if self._moments else Decimal(text)
+        except (ValueError, InvalidOperation, OverflowError):
+            number = Decimal("NaN")
+        if not number.is_finite():
+            raise UnexpectedResponse(
+                f"meeting {meeting.id} has {printable(text)[:40]!r} as {self._name}, which is no "
+                f"{'moment' if self._moments else 'number'}: the search can not be walked in this order"
+            )
+        return number
+
+    def sorted(self, results: Results) -> Results:
+        """By value, then id; what has no value last."""
+
+        def place(meeting: Meeting[PlainProperties]) -> tuple[bool, Decimal, int]:
+            number = self.of(meeting)
+            return (number is None, (number or Decimal(0)) * self._sign, _number(meeting.id))
+
+        return sorted(results, key=place)
+
+    def need_order(self, results: Results) -> None:
+        """Raises: UnexpectedResponse for results that are not in the order asked for, or lie behind the walk."""
+        for meeting in results:
+            number = self.of(meeting)
+            if number is None or (self._last is not None and number * self._sign < self._last * self._sign):
+                raise UnexpectedResponse(
+                    f"the search does not keep the order: meeting {meeting.id} comes too late with "
+                    f"{meeting.properties.get(self._name)!r} as {self._name}. It may have just changed; search again"
+                )
+            self._last = number
+
+
+def _moment_ms(text: str) -> int:
+    """Unix milliseconds of a moment or date, written in ISO 8601 or as Unix milliseconds."""
+    if text.lstrip("-").isdigit():
+        return int(text)
+    moment = datetime.fromisoformat(text)
+    return milliseconds(moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC))
