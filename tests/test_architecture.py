@@ -22,7 +22,7 @@ FLOORS: list[tuple[str, ...]] = [
     ("wire",),
     ("retry",),
     ("inputs", "link_inputs"),
-    ("link_runs",),
+    ("link_runs", "property_checks"),
     ("bulk.batches",),
     ("auth", "transport", "limiter"),
     ("properties", "associations_v3"),

@@ -49,6 +49,7 @@ from .meetings import (
     UpsertedMeeting,
 )
 from .oauth import PrivateAppTokenInfo, TokenInfo, Tokens, as_secret
+from .properties import ModificationMetadata, NewOption, NewProperty, Problem, PropertyDefinition, PropertyOption
 from .search import Filter, FilterGroup, SearchBody, SearchPage, SortRule
 from .typed import property_names, read_as, read_properties
 from .unchecked import as_far_as_it_fits
@@ -78,8 +79,11 @@ __all__ = [
     "Meeting",
     "MeetingOutcome",
     "MeetingProperties",
+    "ModificationMetadata",
     "NamedLink",
     "NamedLinks",
+    "NewOption",
+    "NewProperty",
     "NextPage",
     "Notice",
     "ObjectId",
@@ -87,6 +91,9 @@ __all__ = [
     "Paging",
     "PlainProperties",
     "PrivateAppTokenInfo",
+    "Problem",
+    "PropertyDefinition",
+    "PropertyOption",
     "PropertyValue",
     "PropertyVersion",
     "RecordId",
