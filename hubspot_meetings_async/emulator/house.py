@@ -127,6 +127,7 @@ class House:
             self.portal.reset(properties=properties)
         if faults:
             self.faults.reset()
+            self.portal.keyring.revive()
         if counts:
             self.quota.reset()
             self.portal.keyring.grants.clear()

@@ -93,6 +93,7 @@ class Keyring:
         self._apps: dict[str, App] = {}
         self._codes: dict[str, _Code] = {}
         self._tokens: dict[str, Token] = {}
+        self._struck: list[Token] = []
         self.grants: Counter[str] = Counter()
         """Tokens given, by `grant_type`: `grants["refresh_token"]` counts the refreshes. Also `refused`, `revoked`."""
 
@@ -183,7 +184,15 @@ class Keyring:
             token = Token(value=value, kind="access_token", app_name=app_name, app=None, scopes=None, expires_ms=None)
             self._keep(token)
         token.expires_ms = self._clock.wall_ms()
+        if token.app is None:
+            self._struck.append(token)
         return token
+
+    def revive(self) -> None:
+        """Let tokens that hold for ever by themselves do so again after `expire()`."""
+        for token in self._struck:
+            token.expires_ms = None
+        self._struck.clear()
 
     def token(self, value: str) -> Token | None:
         """A token that was given, expired or not; None when it is unknown or was revoked."""

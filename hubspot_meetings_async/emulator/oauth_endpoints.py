@@ -7,9 +7,10 @@ count against no limit.
 from __future__ import annotations
 
 import hmac
+import re
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, urlencode
 
 import msgspec
 
@@ -30,6 +31,9 @@ __all__ = [
     "token",
     "token_v1",
 ]
+
+_ABSOLUTE_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[!-~]+")
+"""Any scheme, since apps on phones have their own; nothing that could end a header."""
 
 Json = dict[str, Any]
 Form = dict[str, str]
@@ -79,7 +83,7 @@ def authorize(portal: Portal, call: Call) -> Answer:
     method = call.one("code_challenge_method")
     if method not in (None, "S256"):
         raise validation(f"code_challenge_method must be S256, not {method}")
-    if not urlsplit(redirect_uri).scheme:
+    if not _ABSOLUTE_URL.fullmatch(redirect_uri):
         raise validation("redirect_uri must be an absolute URL")
     try:
         code = portal.keyring.authorize(
@@ -91,7 +95,7 @@ def authorize(portal: Portal, call: Call) -> Answer:
     state = call.one("state")
     if state is not None:
         query["state"] = state
-    joint = "&" if urlsplit(redirect_uri).query else "?"
+    joint = "&" if "?" in redirect_uri else "?"
     return Answer(302, headers={"Location": f"{redirect_uri}{joint}{urlencode(query)}"})
 
 
@@ -227,7 +231,10 @@ def _refresh_token(portal: Portal, call: Call) -> Token:
 
 def _form(call: Call) -> Form:
     """The fields of the body; what stands in the URL does not count."""
-    return dict(parse_qsl(call.body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=100))
+    try:
+        return dict(parse_qsl(call.body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=100))
+    except ValueError:
+        raise TokenError("invalid_request", "BAD_FORM", "the body is no form, or has too many fields") from None
 
 
 def _need(form: Form, name: str) -> str:

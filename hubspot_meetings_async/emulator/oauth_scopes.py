@@ -28,9 +28,9 @@ _ANY_LINK_WRITE = re.compile(
     r"|commercepayments|meetings)(\.(highly_)?sensitive)?\.write(\.v2)?"
     r"|tickets(\.(highly_)?sensitive(\.v2)?)?|meetings-write"
 )
-_READING = re.compile(r"list|get|search|(batch_)?read|.*_read|labels|booking_info|availability")
+_READING = re.compile(r"list|get|search|(batch_)?read|.*_read|labels|usage_report|booking_info|availability")
 _LINK_READING = ("list", "booking_info", "availability")
-_FAMILIES = ("meetings", "properties", "associations", "objects")
+_FAMILIES = ("meetings", "properties", "associations", "contacts", "companies", "deals", "tickets")
 
 
 def missing_scopes(operation: str, scopes: Collection[str]) -> Refusal | None:
@@ -42,7 +42,11 @@ def missing_scopes(operation: str, scopes: Collection[str]) -> Refusal | None:
         return None if any(_ANY_LINK_WRITE.fullmatch(scope) for scope in scopes) else _refusal(_LINK_WRITE)
     if family not in _FAMILIES:
         return None
-    needed = _READ if _READING.fullmatch(verb) else _WRITE
+    needed: tuple[str, ...] = _READ if _READING.fullmatch(verb) else _WRITE
+    if family == "tickets":
+        needed = ("tickets",)
+    elif family in ("companies", "deals"):
+        needed = (needed[0].replace("contacts", family),)
     return None if any(scope in scopes for scope in needed) else _refusal(needed)
 
 

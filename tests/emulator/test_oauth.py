@@ -98,6 +98,7 @@ class TestCode:
             {"client_id": "nobody", "redirect_uri": CALLBACK},
             {"client_id": "app"},
             {"client_id": "app", "redirect_uri": "/relative"},
+            {"client_id": "app", "redirect_uri": "https://example.com/\r\nSet-Cookie: a=b"},
             {"client_id": "app", "redirect_uri": CALLBACK, "scope": "tickets"},
             {"client_id": "app", "redirect_uri": CALLBACK, "code_challenge_method": "plain"},
         ],
@@ -167,6 +168,14 @@ class TestRefresh:
         async with http.post(hubspot.url + "/oauth/v3/token", json=fields) as response:
             assert response.status == 415
 
+    @pytest.mark.parametrize("body", [b"", b"\xff\x00=%zz&&&", b"&".join([b"a=1"] * 200)])
+    async def test_a_body_that_is_no_form_is_refused(
+        self, hubspot: Emulator, http: aiohttp.ClientSession, body: bytes
+    ) -> None:
+        headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        async with http.post(hubspot.url + "/oauth/v3/token", data=body, headers=headers) as response:
+            assert (response.status, "error" in await response.json()) == (400, True)
+
     async def test_faults_strike_here_too(self, hubspot: Emulator, http: aiohttp.ClientSession) -> None:
         hubspot.faults.fail_next(503, operation="oauth.token")
         token = refresh_token(hubspot)
@@ -216,6 +225,8 @@ class TestBearer:
             statuses = [(await call(http, hubspot, token))[0] for _ in range(3)]
             assert statuses == [200, 401, 401]
             assert (await call(http, hubspot, "another"))[0] == 200
+            hubspot.reset()
+            assert (await call(http, hubspot, token))[0] == (401 if known else 200)
 
     async def test_apps_of_the_marketplace_have_a_window_of_their_own(self, http: aiohttp.ClientSession) -> None:
         async with Emulator(limit=190) as hubspot:
@@ -241,6 +252,16 @@ class TestScopes:
         assert SCOPES[1] in body["errors"][0]["context"]["requiredGranularScopes"]
         assert body["links"] == {"scopes": "https://developers.hubspot.com/scopes"}
         assert hubspot.stats().records.created == 0
+
+    async def test_every_object_type_has_its_own(self, hubspot: Emulator, http: aiohttp.ClientSession) -> None:
+        for scope, right, wrong in (
+            (SCOPES[0], "contacts", "companies"),
+            ("crm.objects.companies.read", "companies", "deals"),
+            ("tickets", "tickets", "meetings"),
+        ):
+            hubspot.portal.add_token(scope, scopes=[scope])
+            assert (await call(http, hubspot, scope, path=f"/crm/v3/objects/{right}"))[0] == 200
+            assert (await call(http, hubspot, scope, path=f"/crm/v3/objects/{wrong}"))[0] == 403
 
     async def test_the_scheduler_has_scopes_of_its_own(self, hubspot: Emulator, http: aiohttp.ClientSession) -> None:
         hubspot.portal.add_token("reader", scopes=["scheduler.meetings.meeting-link.read"], app="a")

@@ -458,3 +458,31 @@ class TestPython:
         _, body = await call(http, "GET", f"{admin}/users")
         assert [(user["email"], user["bookings"]) for user in body["users"]][-1] == ("bob@example.com", 1)
         assert len((await call(http, "GET", f"{admin}/meeting-links"))[1]["links"]) == 2
+
+
+async def test_anything_in_a_booking_is_answered_without_a_500(hubspot: Emulator, http: aiohttp.ClientSession) -> None:
+    junk: list[Any] = [
+        None,
+        -1,
+        2**70,
+        1.5,
+        "",
+        "\x00",
+        "x" * 70_000,
+        [],
+        {},
+        [[]],
+        True,
+        "9999-12-31T23:59:59Z",
+        -(10**15),
+    ]
+    for name in booking():
+        for value in (*junk, 253_402_300_799_000):
+            status, body = await book(http, hubspot, **{name: value})
+            assert (name, value, status < 500) == (name, value, True), body
+    for name in ("timezone", "monthOffset"):
+        for value in junk:
+            query = {"timezone": "UTC", name: str(value)[:3000]}
+            for path in ("/book/ada%2Fintro", "/book/availability-page/ada%2Fintro"):
+                async with http.get(URL(hubspot.url + BASE + path, encoded=True).with_query(query)) as response:
+                    assert (name, value, response.status < 500) == (name, value, True)
