@@ -63,8 +63,8 @@ def _checked(text: object) -> str:
         )
     if _API_KEY.fullmatch(text):
         raise ConfigurationError(
-            "this looks like an API key (hapikey), which HubSpot takes no more since 30 November 2022; use the token of "
-            "a private app (pat-…), a service key, or OAuth(…)"
+            "this looks like an API key (hapikey), which HubSpot takes no more since 30 November 2022; use the token "
+            "of a private app (pat-…), a service key, or OAuth(…)"
         )
     return text
 

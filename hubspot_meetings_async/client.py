@@ -5,24 +5,38 @@ This module knows which room needs which. It must not have a rule of its own.
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import random
-import re
 import ssl as ssl_module
+from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
-from typing import Any, Self
-from urllib.parse import urlsplit
+from typing import Any, Self, cast
 
-from .auth import Auth, Secret, StaticToken
+from .auth import Auth, Secret, StaticToken, TokenSource
+from .breaker import CircuitBreaker
 from .bulk.doors import Bulk
 from .caller import Caller
 from .errors import ConfigurationError
 from .limiter import Lane, Limiter, Limits, QuotaGate, QuotaStats, search_gate
 from .meetings import Meetings
+from .models import PrivateAppTokenInfo
+from .oauth import OAuth
 from .retry import RetryPolicy
-from .transport import AiohttpTransport, Timeouts
-from .version import __version__
+from .settings import (
+    ClientCertificate,
+    base_url_of,
+    headers_of,
+    need,
+    need_count,
+    need_methods,
+    need_switch,
+    proxy_of,
+    refuse_hapikey,
+    tls_of,
+    user_agent_of,
+)
+from .token_endpoints import private_app_token_info
+from .transport import AiohttpTransport, SharedSession, Timeouts
 from .wire import Quota
 
 __all__ = ["MeetingsClient"]
@@ -42,7 +56,8 @@ class MeetingsClient:
 
     Args:
         token: the token of a private app, or a service key. Give this or `auth`.
-        auth: where tokens come from, instead of `token`.
+        auth: where tokens come from, instead of `token`: an `OAuth`, any sync or async callable that returns a token
+            (see `TokenSource`), or an `Auth` of your own.
         base_url: HubSpot's address, or the emulator's. Plain `http://` is taken for loopback hosts only.
         api_version: `"v3"`, `"2026-03"` or `"2026-09"`.
         limits: what your plan allows (`PROFESSIONAL`, …), to begin with; HubSpot's answers correct it from the first
@@ -50,9 +65,26 @@ class MeetingsClient:
         limiter: a limiter of your own, or `NoLimit()`, instead of the built-in `QuotaGate`.
         retry: how often and how long to try again.
         timeout: time limits.
-        ssl: a TLS context of your own, for example with your company's CA. Certificates are always checked.
-        max_connections: connections open at once.
+        ssl: a TLS context of your own. Certificates are always checked. (Python's default context writes TLS keys to
+            the file in `SSLKEYLOGFILE`, if the environment has it.)
+        ca_file: a PEM file of certificates to trust beside the system's, instead of `ssl`.
+        client_certificate: a PEM file, or a tuple `(certificate, key)` or `(certificate, key, password)`.
+        proxy: `http://` or `https://` address of a proxy, `name:password@` included if it wants one. The TLS settings
+            hold for an `https://` proxy too.
+        proxy_headers: headers for the proxy alone.
+        trust_env: take the proxy from the environment (`HTTPS_PROXY`, `NO_PROXY`, …) when `proxy` is not given.
+            Nothing else is read from there.
+        circuit_breaker: how soon to leave a HubSpot alone that is down; without it, every call tries.
+        compress_responses: ask for gzip.
+        compress_requests: send bodies from 1 KiB on as gzip. HubSpot documents nothing about it: try it before you rely
+            on it. Byte counts in reports are those before compression.
+        validate_responses: refuse answers that do not have the documented form. When False, a field of another form
+            holds what came, whatever its type says, and a missing one None. Bulk runs always validate.
+        session: an aiohttp session or connector whose connections to use: pool, TLS, name resolution are its own then.
+            Its headers, cookies, time limits and proxy are not used, and it is never closed by this client.
+        max_connections: connections open at once, 128 by default.
         max_response_bytes: an answer larger than this, counted after decompression, is refused.
+        headers: sent with every request. Those the library sets itself, and those of the connection, are refused.
         user_agent: put before the library's own.
         allow_insecure: take plain `http://` for any host; the token then travels in clear.
 
@@ -63,7 +95,7 @@ class MeetingsClient:
         self,
         token: str | Secret | None = None,
         *,
-        auth: Auth | None = None,
+        auth: Auth | Callable[[], str | Secret | Awaitable[str | Secret]] | None = None,
         base_url: str = "https://api.hubapi.com",
         api_version: str = "v3",
         limits: Limits | None = None,
@@ -71,48 +103,90 @@ class MeetingsClient:
         retry: RetryPolicy | None = None,
         timeout: Timeouts | None = None,
         ssl: ssl_module.SSLContext | None = None,
-        max_connections: int = 128,
+        ca_file: str | os.PathLike[str] | None = None,
+        client_certificate: ClientCertificate | None = None,
+        proxy: str | None = None,
+        proxy_headers: Mapping[str, str] | None = None,
+        trust_env: bool = False,
+        circuit_breaker: CircuitBreaker | None = None,
+        compress_responses: bool = True,
+        compress_requests: bool = False,
+        validate_responses: bool = True,
+        session: SharedSession | None = None,
+        max_connections: int | None = None,
         max_response_bytes: int = 32 * 1024 * 1024,
+        headers: Mapping[str, str] | None = None,
         user_agent: str | None = None,
         allow_insecure: bool = False,
+        hapikey: None = None,
     ) -> None:
-        if (token is None) == (auth is None):
-            raise ConfigurationError("give MeetingsClient either a token or auth=, one of the two")
+        if hapikey is not None:
+            refuse_hapikey()
         if limits is not None and limiter is not None:
             raise ConfigurationError("give limits= or limiter=, not both: a limiter of your own has its own limits")
-        _need("limits", limits, Limits, "Limits(…) or a plan such as PROFESSIONAL")
-        _need("retry", retry, RetryPolicy, "RetryPolicy(attempts=…)")
-        _need("timeout", timeout, Timeouts, "Timeouts(call_s=…)")
-        _need_methods("auth", auth, "token", "renew")
-        _need_methods("limiter", limiter, "slot", "stats", "saturated", "wait_estimate_s")
-        _need_count("max_connections", max_connections)
-        _need_count("max_response_bytes", max_response_bytes)
-        _need_checking(ssl)
+        need("limits", limits, Limits, "Limits(…) or a plan such as PROFESSIONAL")
+        need("retry", retry, RetryPolicy, "RetryPolicy(attempts=…)")
+        need("timeout", timeout, Timeouts, "Timeouts(call_s=…)")
+        need("circuit_breaker", circuit_breaker, CircuitBreaker, "CircuitBreaker(failures=…, open_s=…)")
+        need_methods("limiter", limiter, "slot", "stats", "saturated", "wait_estimate_s")
+        need_count("max_response_bytes", max_response_bytes)
+        need_switch(
+            allow_insecure=allow_insecure,
+            trust_env=trust_env,
+            compress_responses=compress_responses,
+            compress_requests=compress_requests,
+            validate_responses=validate_responses,
+        )
+        if session is not None and any(
+            setting is not None for setting in (ssl, ca_file, client_certificate, max_connections)
+        ):
+            raise ConfigurationError(
+                "ssl=, ca_file=, client_certificate= and max_connections= are settings of a connector, and session= "
+                "brings its own"
+            )
+        if max_connections is not None:
+            need_count("max_connections", max_connections)
+        source = _auth(token, auth)
+        url = base_url_of(base_url, allow_insecure=allow_insecure)
         self._gate: Limiter = limiter if limiter is not None else QuotaGate(limit=(limits or Limits()).per_ten_seconds)
         timeouts = timeout or Timeouts()
         self._transport = AiohttpTransport(
-            base_url=_checked_url(base_url, allow_insecure=allow_insecure),
-            headers={"User-Agent": _user_agent(user_agent)},
+            base_url=url,
+            headers={**headers_of(headers), "User-Agent": user_agent_of(user_agent)},
             timeouts=timeouts,
-            max_connections=max_connections,
+            max_connections=max_connections or 128,
             max_response_bytes=max_response_bytes,
-            ssl=ssl,
+            ssl=tls_of(ssl, ca_file, client_certificate),
+            proxy=proxy_of(proxy, proxy_headers, trust_env=trust_env, base_url=url),
+            shared=session,
+            compress_responses=compress_responses,
+            compress_requests=compress_requests,
         )
         rng = random.Random()
         caller = Caller(
             transport=self._transport,
-            auth=auth if auth is not None else StaticToken(token or ""),
-            limiters={Quota.STANDARD: (self._gate,), Quota.SEARCH: (search_gate(limits), self._gate)},
+            auth=source,
+            limiters={
+                Quota.STANDARD: (self._gate,),
+                Quota.SEARCH: (search_gate(limits), self._gate),
+                Quota.NONE: (),
+            },
             policy=retry or RetryPolicy(),
             call_s=timeouts.call_s,
             rng=rng,
+            breaker=circuit_breaker,
+            validate=validate_responses,
         )
-        self.meetings = Meetings(caller.lane(Lane.INTERACTIVE), api_version=api_version)
+        self._call = caller.lane(Lane.INTERACTIVE)
+        self.meetings = Meetings(self._call, api_version=api_version)
         """Single calls, lists and batches of the meetings object."""
         self.bulk = Bulk(
             Meetings(caller.lane(Lane.BULK), api_version=api_version), quota=self._limit_and_window, rng=rng
         )
         """Any number of records, one outcome each."""
+        self._oauth = source if isinstance(source, OAuth) else None
+        if self._oauth is not None:
+            self._oauth.attach(self._call, api_version=api_version)
 
     @classmethod
     def from_env(cls, **options: Any) -> Self:
@@ -141,13 +215,24 @@ class MeetingsClient:
         """One look at the quota: limit, use, who waits, what is left today."""
         return self._gate.stats()
 
+    async def private_app_token_info(self, token: str | Secret) -> PrivateAppTokenInfo:
+        """Account, user, app and scopes of a private app's token; for OAuth there is `OAuth.introspect`.
+
+        Raises: NotFound for a token that HubSpot does not know.
+        """
+        return await private_app_token_info(self._call, await StaticToken(token).token())
+
     def _limit_and_window(self) -> tuple[int, float]:
         stats = self._gate.stats()
         return stats.limit, stats.window_s
 
     async def aclose(self) -> None:
-        """Close all connections. The client can not be used again."""
-        await self._transport.aclose()
+        """Close all connections, after a token refresh that is under way. The client can not be used again."""
+        try:
+            if self._oauth is not None:
+                await self._oauth.detach(self._call)
+        finally:
+            await self._transport.aclose()
 
     async def __aenter__(self) -> Self:
         return self
@@ -158,66 +243,14 @@ class MeetingsClient:
         await self.aclose()
 
 
-def _need(name: str, value: object, kind: type, example: str) -> None:
-    if value is not None and not isinstance(value, kind):
-        raise ConfigurationError(f"{name} takes {example}, not {value!r}")
-
-
-def _need_methods(name: str, value: object, *methods: str) -> None:
-    missing = [method for method in methods if not callable(getattr(value, method, None))]
-    if value is not None and missing:
-        raise ConfigurationError(f"{name} must have the methods {', '.join(methods)}; {missing[0]}() is missing")
-
-
-def _need_count(name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ConfigurationError(f"{name} must be a whole number, at least 1, not {value!r}")
-
-
-def _need_checking(context: object) -> None:
-    if context is None:
-        return
-    if not isinstance(context, ssl_module.SSLContext):
-        raise ConfigurationError(f"ssl takes an ssl.SSLContext, not {context!r}; certificates are always checked")
-    if context.verify_mode is not ssl_module.CERT_REQUIRED or not context.check_hostname:
-        raise ConfigurationError(
-            "ssl: this context does not check certificates; begin with ssl.create_default_context(cafile=…) for a CA "
-            "of your own"
-        )
-
-
-_URL = re.compile(r"https?://[\x21-\x7e]+", re.IGNORECASE)
-
-
-def _checked_url(base_url: object, *, allow_insecure: bool) -> str:
-    # What may hold a password is not repeated.
-    shown = "one with a name or password in it" if "@" in str(base_url) else repr(base_url)
-    wrong = ConfigurationError(f"base_url must look like https://api.hubapi.com, not {shown}")
-    if not isinstance(base_url, str) or not _URL.fullmatch(base_url) or any(sign in base_url for sign in "@?#\\"):
-        raise wrong
-    try:
-        parts = urlsplit(base_url)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        raise wrong from None
-    if not host:
-        raise wrong
-    if parts.scheme == "http" and not _is_loopback(host) and not allow_insecure:
-        raise ConfigurationError(
-            f"base_url {base_url!r} would send the token in clear; use https://, or allow_insecure=True if you mean it"
-        )
-    return base_url
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _user_agent(prefix: object) -> str:
-    if prefix is not None and not (isinstance(prefix, str) and prefix.isascii() and prefix.isprintable()):
-        raise ConfigurationError("user_agent must be printable ASCII on one line")
-    own = f"hubspot-meetings-async/{__version__}"
-    return f"{prefix} {own}" if prefix else own
+def _auth(token: str | Secret | None, auth: object) -> Auth:
+    if (token is None) == (auth is None):
+        raise ConfigurationError("give MeetingsClient either a token or auth=, one of the two")
+    if auth is None:
+        return StaticToken(token or "")
+    if isinstance(auth, (str, Secret)):
+        raise ConfigurationError("auth takes an OAuth or a function that returns tokens; a token itself goes first")
+    if callable(auth) and not hasattr(auth, "renew"):
+        return TokenSource(cast("Callable[[], str | Secret | Awaitable[str | Secret]]", auth))
+    need_methods("auth", auth, "token", "renew")
+    return cast("Auth", auth)

@@ -13,7 +13,7 @@ import ssl as ssl_module
 import zlib
 from collections.abc import Callable, Mapping
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from msgspec import Struct
 
@@ -24,7 +24,11 @@ from .wire import Request, Response
 if TYPE_CHECKING:
     import aiohttp
 
-__all__ = ["AiohttpTransport", "Timeouts", "Transport"]
+    SharedSession: TypeAlias = aiohttp.ClientSession | aiohttp.BaseConnector
+else:
+    SharedSession = Any
+
+__all__ = ["AiohttpTransport", "SharedSession", "Timeouts", "Transport"]
 
 
 _LARGE_BYTES = 2**20
@@ -91,7 +95,7 @@ class AiohttpTransport:
         max_response_bytes: int,
         ssl: ssl_module.SSLContext | None = None,
         proxy: Proxy | None = None,
-        shared: aiohttp.ClientSession | aiohttp.BaseConnector | None = None,
+        shared: SharedSession | None = None,
         compress_responses: bool = True,
         compress_requests: bool = False,
     ) -> None:
@@ -258,7 +262,7 @@ async def _headers_sent(_session: object, context: SimpleNamespace, _params: obj
     context.trace_request_ctx()
 
 
-def _connector_of(shared: aiohttp.ClientSession | aiohttp.BaseConnector) -> aiohttp.BaseConnector:
+def _connector_of(shared: SharedSession) -> aiohttp.BaseConnector:
     import aiohttp
 
     connector = shared.connector if isinstance(shared, aiohttp.ClientSession) else shared
