@@ -665,7 +665,7 @@ class TestBodies:
         """A coding that was not asked for is refused by name."""
         assert "not asked for" in await self.refused(opened, gzipped(OK_BODY, coding=coding))
 
-    @pytest.mark.parametrize("behind", [b"x", gzip.compress(b"more"), b"\x00" * 10])
+    @pytest.mark.parametrize("behind", [b"x", gzip.compress(b"more", mtime=0), b"\x00" * 10])
     async def test_gzip_that_goes_on(self, opened: Callable[..., AiohttpTransport], behind: bytes) -> None:
         """Bytes behind the end of the packed data are refused, together with it or in a piece of their own."""
         packed = gzip.compress(OK_BODY)
