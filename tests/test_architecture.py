@@ -25,7 +25,7 @@ FLOORS: list[tuple[str, ...]] = [
     ("link_runs", "property_checks"),
     ("bulk.batches",),
     ("auth", "transport", "limiter"),
-    ("properties", "associations_v3"),
+    ("properties", "associations_v3", "search"),
     ("meetings", "associations"),
     ("bulk.outcomes",),
     ("bulk.settling",),

@@ -10,7 +10,7 @@ How it goes on from a page: with the same search once more, and a filter that be
   with that value. A page that holds nothing but one value may be the start of thousands: those are walked by id (`EQ
   value`), and the next page begins beyond the value. Records without a value come last, by id.
 - Where a property's order can not be followed (text, or a property whose type is not known), or no filter more fits
-  in: by HubSpot's offsets, up to 10,000.
+  in: by HubSpot's offsets, up to 10,000. Records that move meanwhile shift others over the edges of pages there.
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ class Search(Generic[P]):
     once, in the order asked for (by id within equal values; without a value last). In the default order, by id, that
     holds also for meetings that change but go on satisfying the filters. In another order, one whose sort value changes
     meanwhile may come twice, or not at all when it moves to where the walk has been: to follow changes, sort by
-    `"hs_lastmodifieddate"` ascending, where it moves ahead.
+    `"hs_lastmodifieddate"` ascending, where it moves ahead. Orders by text, and filters that leave no room for another
+    one, are left to HubSpot's own paging, which promises less and ends at 10,000.
 
     HubSpot shows new and changed meetings to searches after some seconds, archived ones never, and without
     associations or histories. It allows five searches a second for the whole account; the client waits for its turn.
@@ -139,14 +140,24 @@ class Search(Generic[P]):
 
     async def _by_offset(self, page: Found) -> AsyncIterator[Results]:
         after: str | None = None
+        seen: set[str] = set()
+        fetched = 0
         while True:
-            yield page.results
+            fetched += len(page.results)
+            yield [meeting for meeting in page.results if meeting.id not in seen]
+            seen.update(meeting.id for meeting in page.results)
             if page.after is None:
-                return
+                break
             before, after = after, page.after
             if not after.isdigit() or not int(before or 0) < int(after) < self._ceiling:
                 raise UnexpectedResponse(f"the search does not go on: {printable(after)[:40]!r} follows {before!r}")
             page = await self._send(after=after)
+        if len(seen) < min(fetched, page.total):
+            # What came twice took the place of another one.
+            raise UnexpectedResponse(
+                f"the results moved between HubSpot's pages: {len(seen):,} of {page.total:,} meetings came, some "
+                "twice. Search again, or leave the order out"
+            )
 
     async def _by_id(self, page: Found, order: Sort, *kept: Filter) -> AsyncIterator[Results]:
         """From `page` on by id, through all that satisfies the filters `kept`."""
