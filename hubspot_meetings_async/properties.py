@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
-from typing import Final
+from typing import Final, cast
 
 import anyio
 import msgspec
@@ -200,7 +200,7 @@ def _again(error: HubSpotError) -> HubSpotError:
 def _options(given: Iterable[str] | Mapping[str, str]) -> tuple[NewOption, ...]:
     if isinstance(given, str):
         raise ConfigurationError(f"options are a list of values, not the string {given!r}")
-    labels = dict(given) if isinstance(given, Mapping) else {value: value for value in given}
+    labels = cast("Mapping[str, str]", given) if isinstance(given, Mapping) else {value: value for value in given}
     return tuple(
         NewOption(label=label, value=value, display_order=order) for order, (value, label) in enumerate(labels.items())
     )
