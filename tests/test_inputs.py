@@ -42,7 +42,7 @@ START = datetime(2026, 11, 23, 10, tzinfo=ZoneInfo("Europe/Berlin"))
         (
             CREATE,
             Record(properties={"a": 1}, associations=[to_contact(101)], ref="line 7"),
-            {"properties": {"a": 1}, "associations": LINKS, "objectWriteTraceId": "t0"},
+            {"properties": {"a": "1"}, "associations": LINKS, "objectWriteTraceId": "t0"},
         ),
         (
             CREATE,
@@ -50,7 +50,7 @@ START = datetime(2026, 11, 23, 10, tzinfo=ZoneInfo("Europe/Berlin"))
             {
                 "properties": {
                     "hs_timestamp": "2026-11-23T09:00:00.000Z",
-                    "hs_meeting_title": None,
+                    "hs_meeting_title": "",
                     "hs_attachment_ids": "7;8",
                 },
                 "objectWriteTraceId": "t0",
@@ -60,7 +60,7 @@ START = datetime(2026, 11, 23, 10, tzinfo=ZoneInfo("Europe/Berlin"))
             CREATE,
             {"a": datetime(2026, 1, 1, tzinfo=UTC), "b": True, "c": ("x", "y"), "d": 1.5},
             {
-                "properties": {"a": "2026-01-01T00:00:00.000Z", "b": True, "c": "x;y", "d": 1.5},
+                "properties": {"a": "2026-01-01T00:00:00.000Z", "b": "true", "c": "x;y", "d": "1.5"},
                 "objectWriteTraceId": "t0",
             },
         ),
@@ -111,7 +111,7 @@ def test_items_of_every_form_become_inputs(form: Inputs, item: object, expected:
         (CREATE, {"properties": MeetingProperties(), "associations": object()}, "JSON"),
         (UPDATE, {"a": "1"}, "needs an id"),
         (UPDATE, {"id": "abc", "a": "1"}, "digits"),
-        (UPDATE, {"id": True, "a": "1"}, "needs an id"),
+        (UPDATE, {"id": True, "a": "1"}, "1-20 digits, not 'true'"),
         (UPDATE, {"id": "../../contacts/1", "a": "1"}, "digits"),
         (UPDATE, {"id": "7", "properties": {}, "associations": LINKS}, "associations"),
         (UPSERT, {"a": "1"}, "a value of 'ref'"),

@@ -22,25 +22,25 @@ PropertyValue = str | int | float | bool | datetime | date | Enum | None
 """What one property of a plain dict may hold. Datetimes must be aware; `None` and `""` both clear a property."""
 
 
-def property_values(properties: Mapping[str, Any] | Struct) -> Mapping[str, Any]:
-    """`properties` in the form HubSpot takes: a mapping of strings, numbers, booleans and None.
+def property_values(properties: Mapping[str, Any] | Struct) -> Mapping[str, str]:
+    """`properties` in the form HubSpot documents: a mapping of strings, where `""` clears.
 
     A mapping that is in that form already is handed back untouched, not copied.
 
-    Raises: InvalidRecord naming the property, for a naive datetime, NaN, or a type that JSON or HubSpot does not know.
+    Raises: InvalidRecord naming the property, for a naive datetime, NaN, or a type that HubSpot does not know.
     """
     if isinstance(properties, Struct):
         # The encoded names: a subclass may call a field what it likes, with `msgspec.field(name=…)`.
         fields = zip(properties.__struct_encode_fields__, properties.__struct_fields__, strict=True)
         given = ((name, getattr(properties, field)) for name, field in fields)
-        return {name: _plain(name, value) for name, value in given if value is not UNSET}
+        return {name: _text(name, value) for name, value in given if value is not UNSET}
     if not isinstance(properties, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InvalidRecord(f"properties are a mapping or a Struct, not {kind_of(properties)}")
     try:
         # One pass in C settles the ordinary case: join refuses anything that is no string.
         "".join(properties.values())
     except TypeError:
-        return {name: _plain(name, value) for name, value in properties.items() if value is not UNSET}
+        return {name: _text(name, value) for name, value in properties.items() if value is not UNSET}
     return properties
 
 
@@ -49,23 +49,17 @@ def kind_of(value: object) -> str:
     return "None" if value is None else f"a {type(value).__name__}"
 
 
-def _plain(name: str, value: object) -> str | int | float | bool | None:
+def _text(name: str, value: object) -> str:
     if isinstance(value, Enum):  # before str: a StrEnum is both
-        return _plain(name, value.value)
-    if value is None or isinstance(value, (str, int)):
+        return _text(name, value.value)
+    if value is None:
+        return ""
+    if isinstance(value, str):
         return value
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            raise InvalidRecord(f"property {name!r} is {value}, which JSON can not say; leave it out or send None")
-        return value
+    if isinstance(value, (bool, int, float)):
+        return _number(name, value)
     if isinstance(value, datetime):
-        if value.utcoffset() is None:
-            raise InvalidRecord(f"property {name!r} is a datetime without a time zone; give it one, e.g. tzinfo=UTC")
-        try:
-            value = value.astimezone(UTC)
-        except OverflowError:
-            raise InvalidRecord(f"property {name!r} is {value.isoformat()}, which has no form in UTC") from None
-        return value.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return _moment(name, value)
     if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, (tuple, list, set, frozenset)):
@@ -75,9 +69,32 @@ def _plain(name: str, value: object) -> str | int | float | bool | None:
     )
 
 
+def _number(name: str, value: float) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        try:
+            return str(int(value))
+        except ValueError:
+            raise InvalidRecord(f"property {name!r} is a number of thousands of digits") from None
+    if not math.isfinite(value):
+        raise InvalidRecord(f"property {name!r} is {value}, which is no number to HubSpot; leave it out or send None")
+    # Tables turn whole numbers into floats where a column has holes; HubSpot refuses "3.0" for a whole number.
+    return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(float(value))
+
+
+def _moment(name: str, value: datetime) -> str:
+    if value.utcoffset() is None:
+        raise InvalidRecord(f"property {name!r} is a datetime without a time zone; give it one, e.g. tzinfo=UTC")
+    try:
+        value = value.astimezone(UTC)
+    except OverflowError:
+        raise InvalidRecord(f"property {name!r} is {value.isoformat()}, which has no form in UTC") from None
+    return value.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 def _listed(name: str, item: object) -> str:
     """One item of a multiple value."""
-    if item is None or isinstance(item, bool):
-        # As text they would read "None" and "True", which no option of HubSpot's is called.
-        raise InvalidRecord(f"property {name!r} is a list that holds {item}; leave it out, or write it as a string")
-    return str(_plain(name, item))
+    if item is None:
+        raise InvalidRecord(f"property {name!r} is a list that holds None; leave that out")
+    return _text(name, item)
