@@ -1,7 +1,7 @@
 """Search: typed filters, HubSpot's limits, and the walk past 10,000 results."""
 
 from .filters import Filters, Where, associated_with, where
-from .request import Plan, SearchRequest, Sort, ascending, descending, plan
+from .request import Plan, Searched, SearchRequest, Sort, SortedBy, ascending, descending, plan
 from .walk import Search
 
 __all__ = [
@@ -9,7 +9,9 @@ __all__ = [
     "Plan",
     "Search",
     "SearchRequest",
+    "Searched",
     "Sort",
+    "SortedBy",
     "Where",
     "ascending",
     "associated_with",

@@ -132,11 +132,18 @@ class Plan(Struct, frozen=True, kw_only=True):
 _ALWAYS_RETURNED: Final = (ID, "hs_createdate", "hs_lastmodifieddate")
 
 
+Searched = Filters | Filter | SearchRequest | Mapping[str, Any] | Sequence[Any] | None
+"""What to search for: typed filters, a whole request, or HubSpot's JSON."""
+
+SortedBy = str | Sort | Sequence[str | Sort] | None
+"""The order of the results: one rule."""
+
+
 def plan(
-    what: Filters | Filter | SearchRequest | Mapping[str, Any] | Sequence[Any] | None = None,
+    what: Searched = None,
     *,
     query: str | None = None,
-    sorts: str | Sort | Sequence[str | Sort] | None = None,
+    sorts: SortedBy = None,
     properties: Sequence[str] = (),
     limit: int | None = None,
 ) -> Plan:
