@@ -26,7 +26,7 @@ from .models.calendar import (
 )
 from .models.tolerant import tolerant_decoder
 from .moments import zone
-from .scheduler import scheduler_path
+from .versions import known_version
 from .wire import Call, Replay, Request, encode, query_string, segment
 
 __all__ = ["Calendar"]
@@ -43,7 +43,7 @@ class Calendar:
 
     def __init__(self, call: Call, *, api_version: str) -> None:
         self._call = call
-        self._path = f"{scheduler_path(api_version)}/calendar"
+        self._path = f"/scheduler/{known_version(api_version)}/meetings/calendar"
 
     async def create(
         self,

@@ -22,7 +22,6 @@ from .errors import (
     RequestRejected,
     UnexpectedResponse,
 )
-from .meetings import API_VERSIONS
 from .models.scheduler import (
     AvailabilityPage,
     BookedMeeting,
@@ -34,9 +33,10 @@ from .models.scheduler import (
 from .models.tolerant import tolerant_decoder
 from .moments import duration_ms, utc, zone
 from .slots import MOST_MONTHS, SlotQuery, Slots
+from .versions import known_version
 from .wire import Call, Replay, Request, encode, query_string, segment
 
-__all__ = ["LinkListing", "Scheduler", "scheduler_path"]
+__all__ = ["LinkListing", "Scheduler"]
 
 T = TypeVar("T")
 
@@ -48,13 +48,6 @@ _link = tolerant_decoder(MeetingLink)
 _information = tolerant_decoder(BookingInformation)
 _availability = tolerant_decoder(AvailabilityPage)
 _booked = tolerant_decoder(BookedMeeting)
-
-
-def scheduler_path(api_version: str) -> str:
-    """Where the scheduler lives in an API version. Raises: ConfigurationError."""
-    if api_version not in API_VERSIONS:
-        raise ConfigurationError(f"api_version must be one of {', '.join(API_VERSIONS)}, not {api_version!r}")
-    return f"/scheduler/{api_version}/meetings"
 
 
 class LinkListing:
@@ -111,7 +104,7 @@ class Scheduler:
         self._call = call
         self._now = now
         self._api_version = api_version
-        self._path = f"{scheduler_path(api_version)}/meeting-links"
+        self._path = f"/scheduler/{known_version(api_version)}/meetings/meeting-links"
 
     def links(
         self,

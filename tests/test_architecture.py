@@ -18,10 +18,10 @@ ROOT = Path(hubspot_meetings_async.__file__).parent
 
 FLOORS: list[tuple[str, ...]] = [
     ("errors",),
-    ("models", "versions"),
+    ("models", "moments", "versions"),
     ("wire",),
     ("retry",),
-    ("inputs", "link_inputs"),
+    ("inputs", "link_inputs", "booking", "slots"),
     ("link_runs", "property_checks"),
     ("bulk.batches",),
     ("auth", "transport", "limiter"),
