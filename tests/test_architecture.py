@@ -18,14 +18,15 @@ ROOT = Path(hubspot_meetings_async.__file__).parent
 
 FLOORS: list[tuple[str, ...]] = [
     ("errors",),
+    ("secret", "settings"),
     ("models", "moments", "versions"),
     ("wire",),
     ("retry",),
     ("inputs", "link_inputs", "booking", "slots"),
     ("link_runs", "property_checks"),
     ("bulk.batches",),
-    ("auth", "transport", "limiter"),
-    ("properties", "associations_v3", "search"),
+    ("auth", "transport", "limiter", "token_endpoints", "breaker"),
+    ("properties", "associations_v3", "search", "oauth", "calendar", "scheduler"),
     ("meetings", "associations"),
     ("bulk.outcomes",),
     ("bulk.settling",),

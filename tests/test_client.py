@@ -54,7 +54,7 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("limiter number", {"limiter": 190}, "limiter"),
     ("limiter class", {"limiter": object()}, r"slot\(\) is missing"),
     ("both limits", {"limiter": NoLimit(), "limits": PROFESSIONAL}, "not both"),
-    ("auth string", {"auth": "token", "token": None}, r"token\(\) is missing"),
+    ("auth string", {"auth": TOKEN, "token": None}, "a token itself goes first"),
     ("auth object", {"auth": object(), "token": None}, "renew"),
     ("both tokens", {"auth": StaticToken("x")}, "one of the two"),
     ("no token", {"token": None}, "one of the two"),
@@ -68,7 +68,7 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     *[
         (f"{name} {wrong!r}", {name: wrong}, name)
         for name in ("max_connections", "max_response_bytes")
-        for wrong in (0, -1, "5", 1.5, True, None)
+        for wrong in (0, -1, "5", 1.5, True)
     ],
     *[
         (f"user_agent {wrong!r}", {"user_agent": wrong}, "user_agent")

@@ -13,6 +13,7 @@ from hubspot_meetings_async import errors
 from hubspot_meetings_async.errors import (
     AccountingError,
     AmbiguousWriteError,
+    CircuitOpen,
     ConfigurationError,
     DailyLimitExceeded,
     DeadlineExceeded,
@@ -31,6 +32,7 @@ from hubspot_meetings_async.errors import (
 EXTRA: dict[type[HubSpotError], dict[str, Any]] = {
     TransportFailed: {"sent": True, "fatal": True, "timeout": True},
     DeadlineExceeded: {"sent": False},
+    CircuitOpen: {"retry_in_s": 2.5},
     RateLimited: {"policy": "DAILY", "retry_after_s": 1.5},
     DailyLimitExceeded: {"policy": "DAILY"},
     HubSpotUnavailable: {"retry_after_s": 3.0, "correlation_id": "c-1"},
