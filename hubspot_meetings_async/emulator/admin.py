@@ -70,6 +70,7 @@ class Admin:
             ("GET", "duplicates"): self._duplicates,
             ("POST", "objects"): self._add_object,
             ("POST", "properties"): self._add_property,
+            ("POST", "settle-search"): self._settle_search,
             ("POST", "reset"): self._reset,
             **account_actions(house),
         }
@@ -139,6 +140,10 @@ class Admin:
     def _add_property(self, request: web.Request, body: bytes) -> Any:
         given = msgspec.json.decode(body, type=PropertyBody)
         return self._house.portal.add_property(given.name, type=given.type, unique=given.unique, options=given.options)
+
+    def _settle_search(self, request: web.Request, body: bytes) -> Any:
+        self._house.portal.settle_search()
+        return {"settled": True}
 
     def _reset(self, request: web.Request, body: bytes) -> Any:
         what = msgspec.json.decode(body, type=ResetBody) if body else ResetBody()

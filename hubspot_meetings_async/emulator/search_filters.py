@@ -24,8 +24,17 @@ from .search_request import FilterInput
 from .times import canonical_date, parse_ms
 from .values import PropertyBook, Raw
 
-__all__ = ["ASSOCIATIONS", "Field", "Key", "Predicate", "Values", "associated_ids", "field_of", "matches_query"]
-__all__ += ["predicate"]
+__all__ = [
+    "ASSOCIATIONS",
+    "Field",
+    "Key",
+    "Predicate",
+    "Values",
+    "associated_ids",
+    "field_of",
+    "matches_query",
+    "predicate",
+]
 
 ASSOCIATIONS = "associations."
 """Starts the names of the pseudo-properties, like `associations.contact`."""
@@ -162,7 +171,7 @@ def _condition(field: Field, operator: str, given: FilterInput) -> Predicate:
         if given.high_value is None:
             raise validation(f"Operator BETWEEN on {field.name} needs a highValue")
         high = field.operand(given.high_value)
-        key: _AnyKey = field.key
+        key = _any_key(field)
         return lambda record, values: low <= key(record, values) <= high
     return _compares(field, operator, low)
 
@@ -178,8 +187,12 @@ def _equals(field: Field, wanted: set[Key]) -> Predicate:
     return lambda record, values: field.key(record, values) in wanted
 
 
+def _any_key(field: Field) -> _AnyKey:
+    return field.key
+
+
 def _compares(field: Field, operator: str, operand: Key) -> Predicate:
-    key: _AnyKey = field.key
+    key = _any_key(field)
     if operator == "LT":
         return lambda record, values: key(record, values) < operand
     if operator == "LTE":

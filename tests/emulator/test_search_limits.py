@@ -6,6 +6,7 @@ import aiohttp
 import pytest
 
 from hubspot_meetings_async.emulator import Behaviour, Emulator, ManualClock
+from hubspot_meetings_async.emulator.__main__ import _behaviour
 from tests.emulator.account import MEETINGS
 
 SEARCH = f"{MEETINGS}/search"
@@ -113,3 +114,19 @@ async def test_the_delay_runs_on_the_emulators_clock(http: aiohttp.ClientSession
                 totals.append((await response.json())["total"])
             clock.advance(5)
         assert totals == [0, 1]
+
+
+async def test_other_languages_can_settle_it(http: aiohttp.ClientSession, clock: ManualClock) -> None:
+    async with Emulator(clock=clock) as emulator:
+        await http.post(emulator.url + MEETINGS, json={"properties": {}})
+        async with http.post(emulator.url + "/__emulator/settle-search") as response:
+            assert response.status == 200
+        async with http.post(emulator.url + SEARCH, json={}) as response:
+            assert (await response.json())["total"] == 1
+
+
+def test_the_delay_can_be_set_on_the_command_line() -> None:
+    assert _behaviour(["search_delay_s=0.5"]).search_delay_s == 0.5
+    assert _behaviour(["search_delay_s=0"]).search_delay_s == 0
+    with pytest.raises(ValueError, match="search_delay_s"):
+        _behaviour(["search_delay_s=soon"])
