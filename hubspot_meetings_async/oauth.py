@@ -14,6 +14,7 @@ import logging
 import re
 import secrets
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from inspect import isawaitable
 from typing import TypeVar, cast
@@ -39,7 +40,10 @@ _RENEWAL_WITHIN_S = 30.0
 """Longest a renewal may take, the storing included. Whoever is cancelled while his renewal is out waits for its end."""
 
 _APART_S = 10.0
-"""A refusal is believed so long, and a token that came because of a refusal is not renewed again so soon."""
+"""A refusal of the token endpoint is believed so long, and a renewal ahead of time that failed is not repeated."""
+
+_MOST_REFUSED = 5
+"""Renewals within `_APART_S` because of a 401; then 401s stand, or each would make one when all tokens are refused."""
 
 _VISIBLE = re.compile(r"[\x21-\x7e]+")
 _VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}")
@@ -51,10 +55,8 @@ class _Current(Struct):
     """The token in use. Moments are on the OAuth's clock."""
 
     token: Secret
-    got_at: float
     due_at: float
     ends_at: float
-    after_refusal: bool
 
 
 class OAuth:
@@ -75,8 +77,8 @@ class OAuth:
     Args:
         refresh_token: of the installation; without it, call `exchange_code` first.
         on_refresh: called with new `Tokens`, sync or async, and finished before they are used: store
-            `tokens.refresh_token` there. When it raises, calls fail with TokenUnavailable, and storing is tried again
-            before the next one.
+            `tokens.refresh_token` there, without calls through this client, which would wait for it. When it raises,
+            calls fail with TokenUnavailable, and storing is tried again before the next one.
         version: of the token endpoint: `"v1"`, `"v3"`, `"2026-03"`, `"2026-09"`; by default the client's API version.
         refresh_ahead_s: seconds before its end that a token is renewed; a fifth of its life at most.
         clock: seconds that only go forward.
@@ -117,6 +119,7 @@ class OAuth:
         """Counts finished renewals: who waited for one that failed shares its failure."""
         self._failure: HubSpotError | None = None
         self._failed_at = float("-inf")
+        self._refused_at: deque[float] = deque(maxlen=_MOST_REFUSED)
 
     def __repr__(self) -> str:
         state = "no token yet" if self._current is None else "a token"
@@ -145,7 +148,7 @@ class OAuth:
             return current.token
         try:
             return await self._renewed(lambda: self._good(self._clock(), fresh=True))
-        except (TokenRefused, TokenUnavailable) as error:
+        except HubSpotError as error:
             _log.warning("the token could not be renewed ahead of its end, and is used on: %s", error)
             return current.token
 
@@ -154,7 +157,7 @@ class OAuth:
         current = self._current
         if current is None or current.token is not rejected:
             return True  # renewed meanwhile
-        if current.after_refusal and self._clock() < current.got_at + _APART_S:
+        if len(self._refused_at) == _MOST_REFUSED and self._clock() < self._refused_at[0] + _APART_S:
             return False
         await self._renewed(lambda: None if self._is(rejected) else self._good(self._clock()), after_refusal=True)
         return True
@@ -252,16 +255,16 @@ class OAuth:
             believed = isinstance(failure, TokenRefused) and self._clock() < self._failed_at + _APART_S
             if failure is not None and (rounds != self._rounds or believed):
                 raise copy.copy(failure) from failure.__cause__
-            return (await self._seen_through(self._refresh, after_refusal=after_refusal)).access_token
+            if after_refusal:
+                self._refused_at.append(self._clock())
+            return (await self._seen_through(self._refresh)).access_token
 
     async def _refresh(self, endpoints: TokenEndpoints) -> Tokens:
         if self._refresh_token is None:
             raise _no_refresh_token()
         return await endpoints.refresh(self._refresh_token)
 
-    async def _seen_through(
-        self, ask: Callable[[TokenEndpoints], Awaitable[Tokens]], *, after_refusal: bool = False, anew: bool = False
-    ) -> Tokens:
+    async def _seen_through(self, ask: Callable[[TokenEndpoints], Awaitable[Tokens]], *, anew: bool = False) -> Tokens:
         """Get tokens, have them stored, and use them: all of it once the request has left, whoever is cancelled."""
         tokens: Tokens | None = None
         failure: HubSpotError | None = None
@@ -278,7 +281,7 @@ class OAuth:
                         asked_at = self._clock()
                         self._keep(await ask(self._sender(left)), asked_at)
                     left()
-                    tokens = await self._stored(after_refusal=after_refusal)
+                    tokens = await self._stored()
             except (ConfigurationError, TokenRefused, TokenUnavailable) as error:
                 failure = error
             except HubSpotError as error:
@@ -299,12 +302,13 @@ class OAuth:
         return tokens
 
     def _keep(self, tokens: Tokens, asked_at: float) -> None:
-        _visible("the access token that HubSpot gave", tokens.access_token)
         if tokens.refresh_token is not None:
             self._refresh_token = tokens.refresh_token
+        if not _VISIBLE.fullmatch(tokens.access_token.reveal()):
+            raise TokenUnavailable("HubSpot gave an access token that is none: empty, or with spaces or line ends")
         self._unstored = tokens, asked_at
 
-    async def _stored(self, *, after_refusal: bool) -> Tokens:
+    async def _stored(self) -> Tokens:
         if self._unstored is None:
             raise TokenUnavailable("no token came")
         tokens, asked_at = self._unstored
@@ -320,10 +324,8 @@ class OAuth:
         ends_at = asked_at + life_s
         self._current = _Current(
             token=tokens.access_token,
-            got_at=self._clock(),
             due_at=ends_at - min(self._ahead_s, life_s / 5),
             ends_at=ends_at,
-            after_refusal=after_refusal,
         )
         self._unstored = None
         return tokens
