@@ -610,6 +610,13 @@ class TestWalk:
         found = await taken(months.slots())
         assert [(slot.start_at.year, slot.start_at.month) for slot in found] == calendar
 
+    async def test_only_the_call_after_the_turn_is_doubled(self) -> None:
+        """A consumer that lingers over a month's end costs one call more, not one for each month that follows."""
+        months = Months(lambda offset: page_of([datetime(2027, 1 + offset, 5, tzinfo=UTC)], more=offset < 3))
+        async for _ in months.slots():
+            months.now = datetime(2026, 12, 10, tzinfo=UTC)
+        assert months.asked == [0, 1, 0, 2, 3]
+
     async def test_no_call_is_spent_on_that_in_the_middle_of_a_month(self) -> None:
         """A page is asked for once where no month can have ended."""
         months = Months(lambda offset: page_of([], more=offset < 2))
