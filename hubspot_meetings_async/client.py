@@ -12,16 +12,20 @@ from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
 from typing import Any, Self, cast
 
+from .associations import Associations
 from .auth import Auth, Secret, StaticToken, TokenSource
 from .breaker import CircuitBreaker
 from .bulk.doors import Bulk
+from .calendar import Calendar
 from .caller import Caller
 from .errors import ConfigurationError
 from .limiter import Lane, Limiter, Limits, QuotaGate, QuotaStats, search_gate
 from .meetings import Meetings
 from .models import PrivateAppTokenInfo
 from .oauth import OAuth
+from .properties import Properties
 from .retry import RetryPolicy
+from .scheduler import Scheduler
 from .settings import (
     ClientCertificate,
     base_url_of,
@@ -178,8 +182,16 @@ class MeetingsClient:
             validate=validate_responses,
         )
         self._call = caller.lane(Lane.INTERACTIVE)
-        self.meetings = Meetings(self._call, api_version=api_version)
-        """Single calls, lists and batches of the meetings object."""
+        self.properties = Properties(self._call, api_version=api_version)
+        """Definitions of the account's meeting properties, kept for a while."""
+        self.meetings = Meetings(self._call, api_version=api_version, properties=self.properties)
+        """Single calls, lists, searches and batches of the meetings object."""
+        self.associations = Associations(self._call, api_version=api_version)
+        """Links between meetings and other records; `associations.v3` has the calls of the v3 style."""
+        self.scheduler = Scheduler(self._call, api_version=api_version)
+        """Meeting links: booking information, free slots, bookings."""
+        self.calendar = Calendar(self._call, api_version=api_version)
+        """Events in a user's calendar that are meetings too."""
         self.bulk = Bulk(
             Meetings(caller.lane(Lane.BULK), api_version=api_version), quota=self._limit_and_window, rng=rng
         )

@@ -23,11 +23,14 @@ from .models import (
     Meeting,
     Page,
     PlainProperties,
+    Problem,
     UpsertedMeeting,
     property_names,
     property_values,
     read_as,
 )
+from .properties import Properties
+from .property_checks import check
 from .search import Search, Searched, SortedBy, plan
 from .versions import API_VERSIONS, known_version
 from .wire import Call, Replay, Request, Trail, encode, query_string, rejection, segment
@@ -124,10 +127,11 @@ class Meetings:
     `AmbiguousWriteError` and is not repeated.
     """
 
-    def __init__(self, call: Call, *, api_version: str) -> None:
+    def __init__(self, call: Call, *, api_version: str, properties: Properties | None = None) -> None:
         self._call = call
         self._path = objects_path(api_version)
         self._api_version = api_version
+        self._definitions = properties if properties is not None else Properties(call, api_version=api_version)
 
     def _one(self, meeting_id: str | int, id_property: str | None) -> str:
         if id_property is not None and not id_property.strip():
@@ -209,6 +213,17 @@ class Meetings:
                 raise NotFound(f"meeting {meeting.id} went away while it was read", method="GET", path=path)
             meeting = found[0]
         return meeting if into is None else read_as(meeting, into)
+
+    async def check(self, record: object) -> tuple[Problem, ...]:
+        """What HubSpot would refuse about a record's properties, before a call is spent on it; empty when nothing.
+
+            for problem in await hubspot.meetings.check({"hs_meeting_outcom": "SCHEDULED"}):
+                print(problem)
+
+        Names unknown properties (with the nearest name), read-only ones, options that do not exist, and values of the
+        wrong form. Uses the account's definitions, which `hubspot.properties` reads once and keeps.
+        """
+        return check(record, await self._definitions.all())
 
     async def update(
         self, meeting_id: str | int, properties: Mapping[str, Any] | Struct, *, id_property: str | None = None
