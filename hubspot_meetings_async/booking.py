@@ -82,9 +82,11 @@ def made(booking: BookedMeeting, asked: BookingRequest) -> BookedMeeting:
 
     Raises: CalendarNotConnected for a 200 without an event; AmbiguousWriteError for one that says neither.
     """
-    if booking.calendar_event_id:
+    # Where answers are not validated, this may be any JSON.
+    is_answer = isinstance(booking, BookedMeeting)  # pyright: ignore[reportUnnecessaryIsInstance]
+    if is_answer and booking.calendar_event_id:
         return booking
-    if booking.is_offline or booking.calendar_event_id is not None:
+    if is_answer and (booking.is_offline or booking.calendar_event_id is not None):
         raise CalendarNotConnected(
             f"nothing was booked: HubSpot answered 200 without a calendar event for {_what(asked)}. The calendar of "
             "the organizer, or of the member whose turn it was, is not connected; reconnect it in HubSpot, or book "

@@ -94,7 +94,7 @@ class Calendar:
             replay=Replay.IF_NOT_SENT,
         )
         try:
-            return await self._call(request)
+            return _made(await self._call(request), request)
         except AmbiguousWriteError as error:
             start = asked.properties["hs_meeting_start_time"]
             raise error.about(
@@ -102,6 +102,14 @@ class Calendar:
                 f"the calendar event at {start} may have been made, and was not sent again. Before you do, search the "
                 "meetings for its title and start (new ones are found after some seconds)",
             ) from error.__cause__
+
+
+def _made(event: CalendarEvent, request: Request[CalendarEvent]) -> CalendarEvent:
+    # Where answers are not validated, this may be any JSON.
+    if isinstance(event, CalendarEvent) and event.id:  # pyright: ignore[reportUnnecessaryIsInstance]
+        return event
+    unread = AmbiguousWriteError("HubSpot answered 200, but not with an event", why="unreadable", status=200)
+    raise unread.at(method=request.method, path=request.path, attempt=1)
 
 
 _REMINDER = 'Reminder(1, "HOURS")'

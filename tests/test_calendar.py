@@ -233,9 +233,9 @@ async def client(hubspot: Emulator, api_version: str) -> AsyncIterator[MeetingsC
 
 
 @pytest.fixture
-def calendar(client: MeetingsClient, api_version: str) -> Calendar:
+def calendar(client: MeetingsClient) -> Calendar:
     """Its calendar."""
-    return Calendar(client.meetings._call, api_version=api_version)
+    return client.calendar
 
 
 class TestEmulator:
@@ -281,6 +281,21 @@ class TestEmulator:
         assert caught.value.asked.timezone == "Europe/Berlin"
         assert len(hubspot.portal.meetings.store) == applied
         assert [entry.operation for entry in hubspot.recent_requests] == ["scheduler.calendar"]
+
+    @pytest.mark.parametrize("validate", [True, False])
+    @pytest.mark.parametrize("body", ["[]", "{}", '{"id": ""}'])
+    async def test_an_answer_that_is_no_event_proves_nothing(
+        self, body: str, validate: bool, hubspot: Emulator
+    ) -> None:
+        """JSON that names no event leaves the call in doubt, validated or not."""
+        hubspot.faults.fail_next(200, applied=True, body=body, content_type="application/json")
+        async with MeetingsClient(
+            "token", base_url=hubspot.url, limiter=NoLimit(), retry=SWIFT, validate_responses=validate
+        ) as client:
+            with pytest.raises(AmbiguousWriteError) as caught:
+                await client.calendar.create(**arguments())
+        assert (caught.value.why, caught.value.status) == ("unreadable", 200)
+        assert len(hubspot.recent_requests) == 1
 
     async def test_a_429_is_left_to_the_caller(self, hubspot: Emulator, calendar: Calendar) -> None:
         """Nothing was made, nothing is in doubt, and nothing is repeated on its own."""

@@ -1130,6 +1130,19 @@ class TestFaults:
             await scheduler.book("ada/intro", **arguments(start=MONDAY))
         assert (bookings(hubspot), requests(hubspot, "scheduler.book")) == (1, 1)
 
+    @pytest.mark.parametrize("validate", [True, False])
+    @pytest.mark.parametrize("body", ["[]", "{}", '"ok"', '{"contactId": "5"}'])
+    async def test_an_answer_that_is_no_booking(self, body: str, validate: bool, hubspot: Emulator) -> None:
+        """JSON that speaks of no event leaves the booking in doubt, validated or not."""
+        hubspot.faults.fail_next(200, applied=True, body=body, content_type="application/json")
+        async with MeetingsClient(
+            "token", base_url=hubspot.url, limiter=NoLimit(), retry=SWIFT, validate_responses=validate
+        ) as client:
+            with pytest.raises(AmbiguousWriteError) as caught:
+                await client.scheduler.book("ada/intro", **arguments(start=MONDAY))
+        assert (caught.value.why, caught.value.asked) == ("unreadable", request(start=MONDAY))
+        assert (bookings(hubspot), requests(hubspot, "scheduler.book")) == (1, 1)
+
     @pytest.mark.parametrize(("status", "kind"), [(429, RateLimited), (477, HubSpotUnavailable)])
     async def test_a_refusal_for_now_is_left_to_the_caller(
         self, status: int, kind: type[Exception], hubspot: Emulator, scheduler: Scheduler
