@@ -106,7 +106,7 @@ class Calendar:
 
 def _made(event: CalendarEvent, request: Request[CalendarEvent]) -> CalendarEvent:
     # Where answers are not validated, this may be any JSON.
-    if isinstance(event, CalendarEvent) and event.id:  # pyright: ignore[reportUnnecessaryIsInstance]
+    if getattr(event, "id", None):
         return event
     unread = AmbiguousWriteError("HubSpot answered 200, but not with an event", why="unreadable", status=200)
     raise unread.at(method=request.method, path=request.path, attempt=1)
