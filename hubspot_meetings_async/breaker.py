@@ -54,7 +54,7 @@ class CircuitBreaker:
         self._opens_at: float | None = None
         """When the next probe may go; None while closed."""
         self._probing = False
-        self._period = 0
+        self._period: int = 0
         """Counts openings and closings: what was sent before one says nothing about the state after it."""
 
     def __repr__(self) -> str:

@@ -11,7 +11,7 @@ import os
 import re
 import ssl as ssl_module
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn, TypeAlias, cast
 from urllib.parse import unquote, urlsplit
 
@@ -252,8 +252,8 @@ def tls_of(ssl: object, ca_file: object, client_certificate: object) -> ssl_modu
     return context
 
 
-def _identify(context: ssl_module.SSLContext, certificate: object) -> None:
-    parts: tuple[Any, ...] = certificate if isinstance(certificate, tuple) else (certificate,)
+def _identify(context: ssl_module.SSLContext, certificate: Any) -> None:
+    parts = tuple(cast("Iterable[Any]", certificate)) if isinstance(certificate, tuple) else (certificate,)
     paths = parts[:2]
     password: object = parts[2] if len(parts) == 3 else ""
     if (
@@ -269,7 +269,7 @@ def _identify(context: ssl_module.SSLContext, certificate: object) -> None:
         # Without a password OpenSSL would ask for one on the terminal.
         context.load_cert_chain(paths[0], paths[1] if len(paths) == 2 else None, password)
     except (OSError, ValueError) as error:  # also ssl.SSLError
-        shown = " and ".join(repr(os.fspath(path)) for path in paths)
+        shown = " and ".join(repr(str(path)) for path in paths)
         raise ConfigurationError(f"client_certificate: {shown} can not be used: {error}") from None
 
 

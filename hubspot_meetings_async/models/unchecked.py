@@ -24,6 +24,7 @@ def as_far_as_it_fits(value: object, kind: Any) -> Any:
         return msgspec.convert(value, kind, strict=False)
     except msgspec.ValidationError:
         pass
+    whole = value
     origin, inner = get_origin(kind) or kind, get_args(kind)
     if origin in (Union, UnionType):
         structs = [arm for arm in inner if _is_struct(arm)]
@@ -37,7 +38,7 @@ def as_far_as_it_fits(value: object, kind: Any) -> Any:
     if isinstance(value, list) and origin in (tuple, list) and inner:
         items = [as_far_as_it_fits(item, inner[0]) for item in cast("list[object]", value)]
         return tuple(items) if origin is tuple else items
-    return value
+    return whole
 
 
 def _is_struct(kind: Any) -> bool:
