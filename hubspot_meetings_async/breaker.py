@@ -3,9 +3,9 @@
 This module knows which failures count, and when to let a request through. Moments come in as numbers; it must not know
 clocks, sleeping, HTTP, or what is sent.
 
-Own bookkeeping and no package: circuitbreaker 2.1 and purgatory 3.0, read for this, let every task through once the time
-is over, thousands here, where one probe should tell; a late success of a request sent before the opening closes the
-first of them, and so does a cancelled one; the second goes by the wall clock.
+Own bookkeeping and no package: circuitbreaker 2.1 and purgatory 3.0, read for this, let every task through once the
+time is over, thousands here, where one probe should tell; a late success of a request sent before the opening closes
+the first of them, and so does a cancelled one; the second goes by the wall clock.
 """
 
 from __future__ import annotations
