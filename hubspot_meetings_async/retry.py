@@ -116,7 +116,7 @@ def after(
     if isinstance(error, RateLimited):
         # The gate that refused it is shut for all, and lets this call in first. The short wait of our own is for
         # limiters that know no shutting: without it a call would spend all its refusals within the same second.
-        jitter_s = rng.uniform(0.0, min(_LONGEST_REFUSED_S, policy.base_s * 2.0 ** min(refusals, 64)))
+        jitter_s = rng.uniform(0.0, min(_LONGEST_REFUSED_S, policy.cap_s, policy.base_s * 2.0 ** min(refusals, 64)))
         return None if refusals > policy.refusals else max(asked_s, jitter_s)
     if failures >= policy.attempts or (isinstance(error, HubSpotUnavailable) and error.status in (525, 526, 530)):
         return None
