@@ -1,9 +1,12 @@
 """Peak memory of a bulk create, many records against few: a stream of any length must cost the same.
 
-    python -m benchmarks.memory [--records 1000000] [--baseline 10000]
+    python -m benchmarks.memory [--records 1000000] [--baseline 10000] [--workers 16]
 
 Each run is a process of its own, against an emulator in another one with its limits off; the figure is the client
 process's peak resident memory, imports included. Exit code 1 when the difference is above the goal.
+
+With its limits off an emulator that pauses for a moment lets the requests in flight grow, each with its hundred
+records; `--workers` bounds them, and so tells what the length of the stream costs from what concurrency costs.
 """
 
 from __future__ import annotations
@@ -27,13 +30,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.memory", description=__doc__.partition("\n")[0])
     parser.add_argument("--records", type=int, default=1_000_000, help="records of the large run (%(default)s)")
     parser.add_argument("--baseline", type=int, default=10_000, help="records of the small run (%(default)s)")
+    parser.add_argument("--workers", type=int, default=0, help="requests in flight at most (0: the engine decides)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--child", nargs=2, metavar=("URL", "COUNT"), help=argparse.SUPPRESS)
     asked = parser.parse_args(arguments)
     if asked.child:
-        print(json.dumps(asyncio.run(_push(asked.child[0], int(asked.child[1])))))
+        print(json.dumps(asyncio.run(_push(asked.child[0], int(asked.child[1]), asked.workers or None))))
         return 0
-    small, large = _measured(asked.baseline), _measured(asked.records)
+    small, large = _measured(asked.baseline, asked.workers), _measured(asked.records, asked.workers)
     difference_mib = large["peak_mib"] - small["peak_mib"]
     if asked.json:
         print(json.dumps({"runs": [small, large], "difference_mib": difference_mib, "goal_mib": GOAL_MIB}))
@@ -45,9 +49,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0 if abs(difference_mib) <= GOAL_MIB else 1
 
 
-def _measured(count: int) -> dict[str, Any]:
+def _measured(count: int, workers: int) -> dict[str, Any]:
     with _emulator() as url:
-        command = [sys.executable, "-m", "benchmarks.memory", "--child", url, str(count)]
+        command = [sys.executable, "-m", "benchmarks.memory", "--workers", str(workers)]
+        command += ["--child", url, str(count)]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     result: dict[str, Any] = json.loads(done.stdout)
     return result
@@ -67,7 +72,7 @@ def _emulator() -> Iterator[str]:
             process.terminate()
 
 
-async def _push(url: str, count: int) -> dict[str, Any]:
+async def _push(url: str, count: int, workers: int | None) -> dict[str, Any]:
     """One bulk create of `count` generated records, watched outcome by outcome, as a long backfill would be."""
     import resource
 
@@ -76,7 +81,7 @@ async def _push(url: str, count: int) -> dict[str, Any]:
     began_s = time.perf_counter()
     created = 0
     async with MeetingsClient("token", base_url=url, limiter=NoLimit()) as hubspot:
-        async with hubspot.bulk.create(_records(count)) as run:
+        async with hubspot.bulk.create(_records(count), workers=workers) as run:
             async for outcome in run:
                 created += isinstance(outcome, Created)
         report = run.report
