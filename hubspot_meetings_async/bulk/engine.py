@@ -48,6 +48,8 @@ from .settling import settle_answer, settle_archived, settle_failure
 __all__ = ["Operation", "Run"]
 
 _MOST_WORKERS = 128
+_MOST_WITHOUT_LIMIT = 16
+"""Without a quota nothing but the loop's own speed holds workers back, and more of them only hold more memory."""
 _MOST_PARKED = 1_000
 """Records that wait for an earlier one of the same id; the source is not read further beyond that."""
 _MOST_ROUNDS = 3
@@ -129,7 +131,7 @@ class Run(Generic[R, M]):
         _check(records, max_batch_bytes, workers)
         self._operation = operation
         self._records = records
-        self._most_workers = workers or _MOST_WORKERS
+        self._most_workers = workers or (_MOST_WORKERS if operation.quota()[0] else _MOST_WITHOUT_LIMIT)
         self._on_progress = on_progress
         self._rng = rng
         self._report = Report(operation=operation.name)
@@ -422,6 +424,8 @@ class Run(Generic[R, M]):
     def _failed(self, flight: _Flight, piece: _Piece, error: HubSpotError) -> bool:
         operation, entries = self._operation, piece.batch.entries
         effect = effect_of(error)
+        # The call may have lost an answer before it met this error, and the next round begins without that memory.
+        piece.doubtful = piece.doubtful or flight.trail.in_doubt
         if _ends_the_run(error, operation):
             self._doom(error)
         elif effect is Effect.REFUSED:
@@ -438,7 +442,6 @@ class Run(Generic[R, M]):
                 return False
             elif operation.may_repeat and piece.rounds + 1 < _MOST_ROUNDS:
                 piece.rounds += 1
-                piece.doubtful = True
                 return False
         outcomes = settle_failure(operation.name, entries, error, stopped=self._doomed, doubtful=piece.doubtful)
         return self._replace(flight, piece, (), outcomes)

@@ -58,7 +58,7 @@ class FakeHubSpot:
         self.created: dict[str, list[str]] = {}
         self.batches: list[list[dict[str, Any]]] = []
         self.in_flight: list[str] = []
-        self.most_in_flight = 0
+        self.open = self.most_open = 0
         self.overlaps = 0
         self._now = 0
 
@@ -143,12 +143,14 @@ class FakeHubSpot:
             trail.on_sent()
         self.batches.append(inputs)
         self.in_flight += keys
-        self.most_in_flight = max(self.most_in_flight, len(self.in_flight) or 1)
+        self.open += 1
+        self.most_open = max(self.most_open, self.open)
         try:
             applied = self._at_once(verdict, inputs, apply, trail)
             await anyio.sleep(self._rng.uniform(0.2, 1.8) * self._latency_s)
             return self._answer(verdict, inputs, applied, trail, repeatable=repeatable)
         finally:
+            self.open -= 1
             for key in keys:
                 self.in_flight.remove(key)
 

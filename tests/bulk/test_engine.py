@@ -57,6 +57,7 @@ def operation(fake: FakeHubSpot, name: str, **changes: Any) -> Operation:
         "send": getattr(fake, name),
         "may_repeat": name != "create",
         "id_property": "n" if name == "upsert" else None,
+        "quota": lambda: (190, 10.0),
     }
     return Operation(**{**given, **changes})
 
@@ -669,3 +670,40 @@ def test_the_report_reads_as_a_sentence() -> None:
     text = run_virtual(scenario)
     assert text.startswith("bulk create: 251 pulled, 250 created, 1 rejected, 3 requests, 0 retries, 0 × 429, ")
     assert "\n" not in text
+
+
+def test_a_doubt_is_not_forgotten_when_refusals_follow() -> None:
+    """An update that was applied and then met nothing but 429s may have been done: it is ambiguous, not unsent."""
+
+    async def scenario(rng: random.Random) -> None:
+        fake = FakeHubSpot(rng)
+        await run_of(operation(fake, "create"), marks(1))
+        (meeting_id,) = fake.meetings
+
+        async def send(body: bytes, trail: Trail) -> BatchResponse[Meeting]:
+            if not trail.requests:
+                await fake.update(body, trail)
+            trail.in_doubt = True  # what the call loop leaves when an answer was lost and 429s followed
+            raise RateLimited("ten_secondly_rolling", status=429)
+
+        run = run_of(operation(fake, "update", send=send), [{"id": meeting_id, "hs_meeting_title": "New"}])
+        outcomes: list[Outcome[Any]] = []
+        with pytest.raises(RateLimited):
+            async with run:
+                async for outcome in run:
+                    outcomes.append(outcome)
+        assert fake.meetings[meeting_id]["hs_meeting_title"] == "New"
+        assert [type(outcome) for outcome in outcomes] == [Ambiguous]
+
+    run_virtual(scenario)
+
+
+def test_without_a_quota_workers_stay_few() -> None:
+    """With no limit to hold them back, workers do not pile up while HubSpot pauses."""
+
+    async def scenario(rng: random.Random) -> int:
+        fake = FakeHubSpot(rng)
+        await run_of(operation(fake, "create", quota=lambda: (0, 0.0)), marks(20_000))
+        return fake.most_open
+
+    assert run_virtual(scenario) == 16
