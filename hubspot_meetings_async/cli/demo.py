@@ -115,6 +115,8 @@ async def _all(folder: Path, hubspot: Witness, meetings: int, seed: int, limit: 
         if pushed.signal is None and pushed.failure is None:
             await _read_back(client, check, back)
     stats = hubspot.stats()
+    accepted, refused = hubspot.stamps()
+    busy = [(account.began_at, account.ended_at) for account in (pushed, back) if account.ended_at is not None]
     return Verdict(
         meetings=meetings,
         seed=seed,
@@ -124,12 +126,10 @@ async def _all(folder: Path, hubspot: Witness, meetings: int, seed: int, limit: 
         check=check,
         stats=stats,
         duplicates=hubspot.duplicates(KEY),
-        quota_use=steady_use(
-            hubspot.stamps(),
-            [(account.began_at, account.ended_at) for account in (pushed, back) if account.ended_at is not None],
-            stats.limit,
-            stats.window_s,
-        ),
+        # A request that a fault refuses had its place in the window, too: HubSpot may count it, so nothing else goes
+        # in that place.
+        quota_use=steady_use([*accepted, *refused], busy, stats.limit, stats.window_s),
+        quota_refused=steady_use(refused, busy, stats.limit, stats.window_s),
     )
 
 

@@ -29,6 +29,8 @@ class Verdict(msgspec.Struct, kw_only=True):
     stats: Stats
     duplicates: int
     quota_use: float | None
+    quota_refused: float | None = None
+    """The part of `quota_use` that went to requests which a fault answered 429."""
 
     @property
     def signal(self) -> int | None:
@@ -87,6 +89,7 @@ class Verdict(msgspec.Struct, kw_only=True):
             "limit": stats.limit,
             "most_in_window": stats.most_in_window,
             "quota_use": self.quota_use,
+            "quota_refused": self.quota_refused,
             "seconds": {"push": push.seconds, "read_back": back.seconds},
             "differences": self.check.differences,
         }
@@ -137,6 +140,8 @@ def _lines(verdict: Verdict) -> list[tuple[bool | None, str, str]]:
         read_back = "not begun"
     stored = f"{stats.records.stored:,} meetings stored, {verdict.duplicates:,} duplicates of a {KEY}"
     use = "run too short to tell" if verdict.quota_use is None else f"{verdict.quota_use:.1%} used in steady state"
+    if verdict.quota_refused:
+        use += f" ({verdict.quota_refused:.1%} by requests that a fault answered 429)"
     time = (
         f"{push.seconds + back.seconds:.1f} s (push {push.seconds:.1f}, read back {back.seconds:.1f}), "
         f"{rate:,.0f} records/s in {stats.requests:,} requests"

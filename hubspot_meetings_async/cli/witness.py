@@ -58,6 +58,16 @@ class _Duplicates(msgspec.Struct):
     duplicates: dict[str, Any]
 
 
+class _Request(msgspec.Struct):
+    at_s: float
+    status: int
+    fault: str | None
+
+
+class _Requests(msgspec.Struct):
+    requests: list[_Request]
+
+
 class Witness:
     """Asks a running emulator what really happened, by its own paths, which are neither limited nor disturbed."""
 
@@ -68,11 +78,14 @@ class Witness:
         """What was counted since the start."""
         return self._get("stats", Stats)
 
-    def stamps(self) -> list[float]:
-        """The moments at which requests were accepted, on the clock of `time.monotonic()`."""
+    def stamps(self) -> tuple[list[float], list[float]]:
+        """The moments at which requests were accepted, and at which a fault answered one 429 (of the last requests),
+        on the clock of `time.monotonic()`."""
         began_at = time.monotonic() - self.stats().uptime_s
         apps = self._get("stamps", dict[str, list[float]])
-        return sorted(began_at + stamp for stamps in apps.values() for stamp in stamps)
+        accepted = sorted(began_at + stamp for stamps in apps.values() for stamp in stamps)
+        requests = self._get("requests", _Requests).requests
+        return accepted, [began_at + entry.at_s for entry in requests if entry.status == 429 and entry.fault]
 
     def duplicates(self, name: str) -> int:
         """How many values of a property more than one meeting has."""
