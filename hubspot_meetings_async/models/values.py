@@ -34,7 +34,7 @@ def property_values(properties: Mapping[str, Any] | Struct) -> Mapping[str, str]
         fields = zip(properties.__struct_encode_fields__, properties.__struct_fields__, strict=True)
         given = ((name, getattr(properties, field)) for name, field in fields)
         return {name: _text(name, value) for name, value in given if value is not UNSET}
-    if not isinstance(properties, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+    if not isinstance(properties, (dict, Mapping)):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InvalidRecord(f"properties are a mapping or a Struct, not {kind_of(properties)}")
     try:
         # One pass in C settles the ordinary case: join refuses anything that is no string.
