@@ -6,9 +6,9 @@ This module knows shapes. It must not know what a meeting is, URLs, or status co
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 __all__ = ["BatchError", "BatchResponse", "NextPage", "Page", "Paging", "Received", "Sent"]
 
@@ -72,6 +72,14 @@ class BatchResponse(Received, Generic[T], frozen=True, kw_only=True):
     status: str
     results: tuple[T, ...]
     num_errors: int | None = None
-    errors: tuple[BatchError, ...] = ()
+    if TYPE_CHECKING:
+        errors: tuple[BatchError, ...] = ()
+    else:
+        # A null here must not make a hundred creates unreadable; it is no errors, and nobody else has to know.
+        errors: tuple[BatchError, ...] | None = ()
     started_at: datetime | None = None
     completed_at: datetime | None = None
+
+    def __post_init__(self) -> None:
+        if self.errors is None:  # pyright: ignore[reportUnnecessaryComparison]
+            structs.force_setattr(self, "errors", ())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,7 +22,14 @@ from hubspot_meetings_async.errors import (
     TransportFailed,
 )
 from hubspot_meetings_async.inputs import Entry, Inputs, Record
-from hubspot_meetings_async.models import BatchError, BatchResponse, Meeting, UpsertedMeeting, to_contact
+from hubspot_meetings_async.models import (
+    BatchError,
+    BatchResponse,
+    Meeting,
+    PlainProperties,
+    UpsertedMeeting,
+    to_contact,
+)
 
 
 def entries_of(form: Inputs, items: list[Any]) -> list[Entry]:
@@ -220,3 +228,11 @@ def test_any_selection_of_results_is_tied_right(count: int, seed: int, data: st.
     assert len(set(ids)) == len(ids)
     if len(present) == count:
         assert len(ids) == count
+
+
+def test_null_for_errors_is_no_errors() -> None:
+    """`"errors": null` in a batch answer leaves its results readable."""
+    decoder = msgspec.json.Decoder(BatchResponse[Meeting[PlainProperties]])
+    given = decoder.decode(b'{"status":"COMPLETE","results":[{"id":"8","properties":{"a":"x"}}],"errors":null}')
+    assert given.errors == ()
+    assert isinstance(create([{"a": "x"}], given)[0], Created)
