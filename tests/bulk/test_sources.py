@@ -99,7 +99,7 @@ class TestJsonl:
             ('{"properties": {}, "associations": [{"to": 1}]}', "associations are not"),
             ('{"properties": {}, "associations": {"contacts": []}}', "associations are not"),
             ('{"properties": {}, "objectWriteTraceId": 3}', "not as HubSpot"),
-            ('{"a": ' + "[" * 5000 + "]" * 5000 + "}", "recursion"),
+            ('{"a": ' + "[" * 200_000 + "]" * 200_000 + "}", "recursion"),
             ('{"a": "\\ud800"}', "not one JSON object"),
         ],
     )
