@@ -33,6 +33,7 @@ from hubspot_meetings_async import (
     Updated,
     UpsertedMeeting,
     to_contact,
+    where,
 )
 
 
@@ -76,6 +77,13 @@ async def typed(hubspot: MeetingsClient) -> None:
     assert_type(meeting.properties.booking_ref, str | msgspec.UnsetType | None)
     async for listed in hubspot.meetings.list(into=OurMeeting):
         assert_type(listed.properties, OurMeeting)
+    async for found in hubspot.meetings.search(where("hs_meeting_title").exists(), into=OurMeeting):
+        assert_type(found.properties, OurMeeting)
+    async with hubspot.bulk.read([501, 502], into=OurMeeting) as run:
+        async for outcome in run:
+            if isinstance(outcome, Read):
+                assert_type(outcome.record, int)
+                assert_type(outcome.meeting, Meeting[OurMeeting])
 
 
 async def lists(hubspot: MeetingsClient) -> None:
