@@ -20,6 +20,7 @@ from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 from hubspot_meetings_async.limiter import Lane, Limiter, QuotaGate, search_gate
 from tests.virtual_time import run_virtual
@@ -241,7 +242,7 @@ def _report_slow(seconds: float) -> None:
         for learn in (False, True):
             server = Window(190)
             saturate(
-                lambda learn=learn: QuotaGate(learn_stamp=learn),  # type: ignore[misc]
+                partial(QuotaGate, learn_stamp=learn),
                 server,
                 workers=workers,
                 seconds=seconds,
@@ -259,7 +260,7 @@ def _report_waits(seconds: float) -> None:
         for reserve in (0, 1, 2):
             server = Window(limit)
             world = saturate(
-                lambda reserve=reserve: QuotaGate(reserve=reserve),  # type: ignore[misc]
+                partial(QuotaGate, reserve=reserve),
                 server,
                 workers=1000,
                 seconds=seconds,

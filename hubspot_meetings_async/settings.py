@@ -221,6 +221,7 @@ def proxy_of(proxy: object, proxy_headers: object, *, trust_env: bool, base_url:
 def _from_environment(base_url: str) -> str | None:
     parts = urlsplit(base_url)
     settings = urllib.request.getproxies_environment()
+    # The standard library's own reading of NO_PROXY, which its type stubs leave out.
     if urllib.request.proxy_bypass_environment(parts.netloc, settings):  # type: ignore[attr-defined]
         return None
     found = settings.get(parts.scheme) or settings.get("all")

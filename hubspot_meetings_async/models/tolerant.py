@@ -69,7 +69,7 @@ def _read(kind: type, value: Any) -> object:
         return _text(value)
     if kind is Several:
         return _several(value)
-    raise NotImplementedError(f"no way to read a {kind.__name__}")  # pragma: no cover - a bug of ours
+    raise TypeError(f"no way to read a {kind.__name__}: a Struct has a field of a kind that this module does not know")
 
 
 def _text(value: object) -> str:

@@ -145,6 +145,6 @@ class TestVerdict:
         from rich.console import Console
 
         for verdict, word in ((self.verdict(), "Everything adds up."), (self.verdict(duplicates=1), "does not add up")):
-            console = Console(file=io.StringIO(), width=100)
-            show(verdict, console)
-            assert word in console.file.getvalue()  # type: ignore[attr-defined]
+            output = io.StringIO()
+            show(verdict, Console(file=output, width=100))
+            assert word in output.getvalue()

@@ -11,6 +11,7 @@ import stat
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,8 +33,8 @@ def jsonl(*numbers: int) -> str:
 
 
 @asynccontextmanager
-async def account(**options: object) -> AsyncIterator[Emulator]:
-    async with Emulator(limit=None, **options) as hubspot:  # type: ignore[arg-type]
+async def account(**options: Any) -> AsyncIterator[Emulator]:
+    async with Emulator(limit=None, **options) as hubspot:
         hubspot.portal.add_property("booking_ref", unique=True)
         yield hubspot
 

@@ -217,12 +217,13 @@ class TestAvailability:
         portal = hubspot.portal
         portal.add_user("bob@example.com")
         hours = {"MON_FRI": "08:00-09:00"}
-        for slug, kind in (("g", "GROUP_CALENDAR"), ("r", "ROUND_ROBIN_CALENDAR")):
+        kinds: dict[str, Any] = {"g": "GROUP_CALENDAR", "r": "ROUND_ROBIN_CALENDAR"}
+        for slug, kind in kinds.items():
             portal.add_meeting_link(
                 slug,
                 organizer="bob@example.com",
                 members=["ada@example.com"],
-                type=kind,  # type: ignore[arg-type]
+                type=kind,
                 hours=hours,
                 increment=30,
             )
@@ -268,8 +269,9 @@ class TestBooking:
         assert [contact["lastname"] for contact in hubspot.portal.objects("contacts")] == ["Murray"]
 
     async def test_iso_times_are_read_unless_the_account_wants_numbers(self, http: aiohttp.ClientSession) -> None:
-        for reading, status in (("any", 200), ("milliseconds", 400)):
-            behaviour = Behaviour(booking_start_time=reading)  # type: ignore[arg-type]
+        readings: dict[Any, int] = {"any": 200, "milliseconds": 400}
+        for reading, status in readings.items():
+            behaviour = Behaviour(booking_start_time=reading)
             async with Emulator(clock=ManualClock(wall_ms=NOW), behaviour=behaviour) as hubspot:
                 add_ada(hubspot)
                 assert (await book(http, hubspot, startTime="2026-11-23T09:00:00+01:00"))[0] == status
