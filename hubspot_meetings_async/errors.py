@@ -22,6 +22,13 @@
     ├── UnexpectedResponse        an answer that can not be read, or a redirect
     ├── CalendarNotConnected      a booking was answered with 200, and no event was made
     ├── AmbiguousWriteError       a write left, no trustworthy answer came; it was not repeated
+    ├── PoisonRecord              HubSpot fails whenever it is given this one record, and works without it
+    ├── JournalError              the journal of a bulk run can not be written or read; nothing goes out without it
+    │   ├── JournalLockedError    another run has it open
+    │   ├── JournalDamagedError   a part of it is missing or broken
+    │   ├── JournalVersionError   it was written by a newer version of this library
+    │   └── JournalMismatchError  it belongs to another job, account or source
+    ├── ForkedClientError         a client was used in a child process that was forked after its first use
     └── AccountingError           a bulk run lost count of a record: a bug of this library
 
 This module knows which failures exist and what each carries. It must not know an HTTP library, how bodies are
@@ -48,11 +55,18 @@ __all__ = [
     "DurationNotOffered",
     "ErrorDetail",
     "Forbidden",
+    "ForkedClientError",
     "FormFieldMissing",
     "HubSpotError",
     "HubSpotUnavailable",
     "InvalidRecord",
+    "JournalDamagedError",
+    "JournalError",
+    "JournalLockedError",
+    "JournalMismatchError",
+    "JournalVersionError",
     "NotFound",
+    "PoisonRecord",
     "RateLimited",
     "RequestRejected",
     "SlotTaken",
@@ -358,6 +372,52 @@ class AmbiguousWriteError(HubSpotError):
         self.message = printable(f"{advice} ({self.message})")
         self.args = (self.message,)
         return self
+
+
+class PoisonRecord(HubSpotError):
+    """HubSpot failed every time it was given this record, alone in its batch, while other batches went through.
+
+    It was given up, and a look into the account showed that nothing had been made of it. `__cause__` is the last
+    failure. Tell HubSpot's support the correlation id of that, and give the record to a new run once it is mended.
+    """
+
+
+class JournalError(HubSpotError):
+    """The journal of a bulk run can not be written or read: the disk is full, the folder read-only, the file in use.
+
+    The run ends before anything more is sent; what HubSpot answered until then is still told. Nothing is lost: mend
+    the cause and run the same job again with the same journal. `__cause__` is what the database or the system said.
+    """
+
+
+class JournalLockedError(JournalError):
+    """Another run, in this process or another, has the journal open. One journal is for one run at a time."""
+
+
+class JournalDamagedError(JournalError):
+    """The file is no journal, or a part of it is missing (its `-wal` file, mostly). It was not touched.
+
+    To go on without it could send records twice.
+    """
+
+
+class JournalVersionError(JournalError):
+    """The journal was written by a newer version of this library than this one; it was not touched."""
+
+
+class JournalMismatchError(JournalError):
+    """The journal belongs to another job: another operation, mode, key property, account or source of records.
+
+    Nothing was sent. Give the job its own journal, or give this journal the source it was made from.
+    """
+
+
+class ForkedClientError(HubSpotError):
+    """This client was used before the process was forked, and is now used in the child.
+
+    Parent and child would read each other's answers from the connections they share. Nothing was sent: make a client in
+    the child.
+    """
 
 
 class AccountingError(HubSpotError):
