@@ -41,7 +41,7 @@ class StaticToken:
     """
 
     def __init__(self, token: str | Secret) -> None:
-        self._token = Secret(_checked(token.reveal() if isinstance(token, Secret) else token))
+        self._token = _checked(_hidden(token))
 
     async def token(self) -> Secret:
         """The token."""
@@ -52,21 +52,32 @@ class StaticToken:
         return False
 
 
-def _checked(text: object) -> str:
+def _hidden(given: object) -> object:
+    """A string as a Secret; from here on no traceback with local variables shows it, whatever is wrong with it."""
+    return Secret(given) if isinstance(given, str) else given
+
+
+def _checked(token: object) -> Secret:
+    if not isinstance(token, Secret):
+        raise ConfigurationError(f"the access token must be a string, not {type(token).__name__}")
+    if (wrong := _wrong_with(token.reveal())) is not None:
+        raise ConfigurationError(wrong)
+    return token
+
+
+def _wrong_with(text: object) -> str | None:
     if not isinstance(text, str):
-        raise ConfigurationError(f"the access token must be a string, not {type(text).__name__}")
+        return f"the access token must be a string, not {type(text).__name__}"
     if not text:
-        raise ConfigurationError("the access token is empty; pass the token of a private app or a service key")
+        return "the access token is empty; pass the token of a private app or a service key"
     if not _VISIBLE_ASCII.fullmatch(text):
-        raise ConfigurationError(
-            "the access token holds a space, a line end or a character outside ASCII; copy it again, alone"
-        )
+        return "the access token holds a space, a line end or a character outside ASCII; copy it again, alone"
     if _API_KEY.fullmatch(text):
-        raise ConfigurationError(
+        return (
             "this looks like an API key (hapikey), which HubSpot takes no more since 30 November 2022; use the token "
             "of a private app (pat-…), a service key, or OAuth(…)"
         )
-    return text
+    return None
 
 
 class TokenSource:
@@ -83,13 +94,14 @@ class TokenSource:
     async def token(self) -> Secret:
         """What the callable gives now."""
         try:
-            given = self._source()
-            token = await given if isawaitable(given) else given
+            token = _hidden(self._source())
+            if isawaitable(token):
+                token = _hidden(await token)
         except HubSpotError:
             raise
         except Exception as error:
             raise TokenUnavailable(f"the token source raised {type(error).__name__}; nothing was sent") from error
-        return Secret(_checked(token.reveal() if isinstance(token, Secret) else token))
+        return _checked(token)
 
     async def renew(self, rejected: Secret) -> bool:
         """Whether the callable gives another token by now."""

@@ -9,15 +9,24 @@ from __future__ import annotations
 import asyncio
 import gzip
 import io
+import os
 import ssl as ssl_module
+import warnings
 import zlib
-from collections.abc import Callable, Mapping
-from types import SimpleNamespace
+from collections.abc import Callable, Iterator, Mapping
+from types import SimpleNamespace, TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from msgspec import Struct
 
-from .errors import ConfigurationError, HubSpotError, TransportFailed, UnexpectedResponse, printable
+from .errors import (
+    ConfigurationError,
+    ForkedClientError,
+    HubSpotError,
+    TransportFailed,
+    UnexpectedResponse,
+    printable,
+)
 from .settings import Proxy
 from .wire import Request, Response
 
@@ -83,6 +92,8 @@ class AiohttpTransport:
     Never follows redirects, keeps no cookies, reads no proxy settings from the environment, and never sends a request
     a second time by itself. Of a `shared` session or connector it uses the connections (pool, TLS, name resolution) and
     nothing else, so that all this holds there too; and it never closes them.
+
+    In a child process that was forked after the first request it sends nothing (ForkedClientError).
     """
 
     def __init__(
@@ -113,6 +124,7 @@ class AiohttpTransport:
         self._compress_requests = compress_requests
         self._session: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._pid = 0
         self._closed = False
 
     def __repr__(self) -> str:
@@ -168,9 +180,14 @@ class AiohttpTransport:
         loop = asyncio.get_running_loop()
         if self._session is None:
             try:
-                self._session, self._loop = self._open(), loop
+                self._session, self._loop, self._pid = self._open(), loop, os.getpid()
             except RuntimeError:
                 raise ConfigurationError("the session or connector given to this client is another loop's") from None
+        elif self._pid != os.getpid():
+            raise ForkedClientError(
+                "this client was used before this process was forked off, and its connections are the parent's; "
+                "nothing was sent. Make a client in the child, or start children by multiprocessing's 'spawn'"
+            )
         elif self._loop is not loop:
             raise ConfigurationError(
                 "this client belongs to the event loop it was first used on; make one for each asyncio.run()"
@@ -187,13 +204,13 @@ class AiohttpTransport:
 
         target = self._base_url + request.path
         proxy = self._proxy
-        body, coding = self._packed(request.body)
+        coding = self._coding(request.body)
         try:
             async with self._session.request(
                 request.method,
                 URL(f"{target}?{request.query}" if request.query else target, encoded=True),
-                data=_payload(body),
-                # Made here and not kept in a variable, which a traceback would show.
+                # Both made here and not kept in variables, which a traceback would show.
+                data=_payload(request.body, packed=bool(coding)),
                 headers={**headers, **coding, **self._through()} if coding or proxy is not None else headers,
                 allow_redirects=False,
                 proxy=proxy.url if proxy is not None else None,
@@ -204,14 +221,16 @@ class AiohttpTransport:
                 return Response(answer.status, answer.headers, await self._body(answer))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             failure = _failure(error, sent=sent, host=self._base_url, proxy=proxy)
+        except BaseException as error:
+            _leave_out_aiohttp(error)
+            raise
         # Outside the handler: aiohttp's exceptions hold the request with its token, and must not stay chained to ours.
         raise failure
 
-    def _packed(self, body: bytes | None) -> tuple[bytes | None, dict[str, str]]:
+    def _coding(self, body: bytes | None) -> dict[str, str]:
         if not self._compress_requests or body is None or len(body) < _WORTH_PACKING_BYTES:
-            return body, {}
-        # The lightest level: JSON shrinks to a fraction with it, and the loop stands still meanwhile.
-        return gzip.compress(body, compresslevel=1, mtime=0), {"Content-Encoding": "gzip"}
+            return {}
+        return {"Content-Encoding": "gzip"}
 
     async def _body(self, answer: aiohttp.ClientResponse) -> bytes:
         cap = self._max_response_bytes
@@ -249,17 +268,73 @@ class AiohttpTransport:
     async def aclose(self) -> None:
         """Close all connections; the transport can not be used again."""
         self._closed = True
-        if self._session is not None:
+        if self._session is None:
+            return
+        if self._pid != os.getpid():
+            self._drop(self._session)
+        else:
             await self._session.close()
 
+    def __del__(self) -> None:
+        session = getattr(self, "_session", None)
+        if session is None or self._closed:
+            return
+        if self._pid == os.getpid():
+            warnings.warn(
+                f"a client of {self._base_url} was thrown away with its connections open; use it by `async with`, or "
+                "call `await client.aclose()`",
+                ResourceWarning,
+                stacklevel=2,
+                source=self,
+            )
+        self._drop(session)
 
-def _payload(body: bytes | None) -> bytes | io.BytesIO | None:
+    def _drop(self, session: aiohttp.ClientSession) -> None:
+        """Let go of the connections, without a loop to wait in."""
+        connector = session.connector
+        session.detach()
+        if connector is None or self._connector is not None:
+            return
+        if self._pid != os.getpid():
+            # Nobody closes them here: that would take them from the parent's loop, whose epoll the child shares.
+            connector._closed = True  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        else:
+            connector._close()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+
+
+def _payload(body: bytes | None, *, packed: bool) -> bytes | io.BytesIO | None:
+    if packed and body is not None:
+        # The lightest level: JSON shrinks to a fraction with it, and the loop stands still meanwhile.
+        body = gzip.compress(body, compresslevel=1, mtime=0)
     # aiohttp writes large bytes in one go, and warns that this blocks the loop; a stream it writes piece by piece.
     return io.BytesIO(body) if body is not None and len(body) > _LARGE_BYTES else body
 
 
 async def _headers_sent(_session: object, context: SimpleNamespace, _params: object) -> None:
     context.trace_request_ctx()
+
+
+def _leave_out_aiohttp(error: BaseException) -> None:
+    """Take aiohttp's frames out of the tracebacks of a cancellation or a bug: their local variables hold the token."""
+    seen: set[int] = set()
+    links: list[BaseException | None] = [error]
+    while links:
+        link = links.pop()
+        if link is None or id(link) in seen:
+            continue
+        seen.add(id(link))
+        links += [link.__cause__, link.__context__]
+        kept: TracebackType | None = None
+        for step in reversed(list(_steps(link.__traceback__))):
+            if not step.tb_frame.f_globals.get("__name__", "").startswith("aiohttp."):
+                kept = TracebackType(kept, step.tb_frame, step.tb_lasti, step.tb_lineno)
+        link.__traceback__ = kept
+
+
+def _steps(trace: TracebackType | None) -> Iterator[TracebackType]:
+    while trace is not None:
+        yield trace
+        trace = trace.tb_next
 
 
 def _connector_of(shared: SharedSession) -> aiohttp.BaseConnector:

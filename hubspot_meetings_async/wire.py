@@ -8,7 +8,8 @@ HubSpot: https://developers.hubspot.com/docs/api-reference/error-handling
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import re
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from enum import Enum
 from typing import Any, Generic, Protocol, TypeVar, cast
 from urllib.parse import quote
@@ -77,6 +78,8 @@ class Replay(Enum):
     """Creates: only when HubSpot surely did nothing (429, 477, no byte left)."""
     IF_NOT_SENT = "if_not_sent"
     """Bookings and calendar events, which send e-mails: only when no byte left."""
+    NOT_HERE = "not_here"
+    """Batches of a bulk run: when HubSpot surely did nothing. Any other failure is raised as it is; the run decides."""
 
 
 class Quota(Enum):
@@ -106,6 +109,13 @@ class Request(Struct, Generic[T], frozen=True, kw_only=True):
     content_type: str = "application/json"
     bearer: bool = True
 
+    def __repr__(self) -> str:
+        # Bodies hold what people wrote, and the secrets of an app: logs and tracebacks with local variables show none.
+        return f"<Request {self.method} {self.path}, {len(self.body or b''):,} bytes>"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [("method", self.method), ("path", self.path)]
+
 
 class Response(Struct, frozen=True):
     """What came back: `headers` is case-insensitive, `body` is decompressed and complete."""
@@ -114,13 +124,21 @@ class Response(Struct, frozen=True):
     headers: Mapping[str, str]
     body: bytes
 
+    def __repr__(self) -> str:
+        return f"<Response {self.status}, {len(self.body):,} bytes>"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [("status", self.status)]
+
 
 class Trail(Struct):
     """What one call has done so far; the caller room writes it, the bulk engine and reports read it.
 
     `in_doubt` is True from the moment request headers left until an answer settles what happened: whoever is
-    cancelled meanwhile knows from it that the write may have been done. Moments are on the loop's clock. `on_sent` is
-    called, in the loop, whenever request headers have left.
+    cancelled meanwhile knows from it that the write may have been done. Moments are on the loop's clock. `date` is the
+    `Date` header of the last answer. `before_send` is awaited when a request has its slot of the quota and before its
+    first byte leaves; what it raises ends the call. `on_sent` is called, in the loop, whenever request headers have
+    left.
     """
 
     requests: int = 0
@@ -131,6 +149,8 @@ class Trail(Struct):
     in_doubt: bool = False
     first_sent_at: float | None = None
     last_sent_at: float | None = None
+    date: str | None = None
+    before_send: Callable[[], Awaitable[None]] | None = None
     on_sent: Callable[[], None] | None = None
 
 
@@ -267,8 +287,9 @@ def _error(response: Response, *, quoting: bool) -> HubSpotError:
         body = _error_decoder.decode(response.body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         body = _ErrorBody(message=f"no error body of HubSpot's ({_form(response, quoting=quoting)})")
-    message, inner = _plain_message(_text(body.message) or f"status {status} without a message")
-    correlation_id = _text(body.correlation_id) or response.headers.get("X-HubSpot-Correlation-Id")
+    said = body.message if isinstance(body.message, str) and body.message else f"status {status} without a message"
+    message, inner = _plain_message(said)
+    correlation_id = _id(body.correlation_id) or _id(response.headers.get("X-HubSpot-Correlation-Id"))
     wait_s = _retry_after_s(response.headers.get("Retry-After"))
     if status >= 500 or status in (408, 423, 425, 477):
         return HubSpotUnavailable(message, status=status, retry_after_s=wait_s, correlation_id=correlation_id)
@@ -295,7 +316,7 @@ def rejection(entry: BatchError) -> RequestRejected:
     kind = {"OBJECT_NOT_FOUND": NotFound, "CONFLICT": Conflict}.get(entry.category or "", RequestRejected)
     return kind(
         message,
-        category=entry.category,
+        category=_text(entry.category),
         sub_category=_text(entry.sub_category),
         details=_details(entry.errors) or inner,
         context=_context(entry.context),
@@ -314,7 +335,8 @@ def _plain_message(message: str) -> tuple[str, tuple[ErrorDetail, ...]]:
     except (msgspec.DecodeError, RecursionError):
         return message, ()
     details = tuple(
-        ErrorDetail(message=problem.message, code=problem.error, property_name=problem.name) for problem in problems
+        ErrorDetail(message=printable(problem.message), code=_text(problem.error), property_name=_text(problem.name))
+        for problem in problems
     )
     return _LISTED + "; ".join(_named(detail) for detail in details), details
 
@@ -336,14 +358,23 @@ _problems_decoder = msgspec.json.Decoder(list[_Problem])
 
 def _form(response: Response, *, quoting: bool = True) -> str:
     kind = response.headers.get("Content-Type", "no content type")
-    if not quoting:
+    # What is or begins like JSON holds people's data; a page of some network on the way tells what it is.
+    if not quoting or "json" in kind.lower() or response.body[:1] in (b"{", b"["):
         return printable(f"{kind}, {len(response.body)} bytes")
     start = response.body[:200].decode("utf-8", "replace")
     return printable(f"{kind}, {len(response.body)} bytes, beginning {start!r}")
 
 
 def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
+    return printable(value) if isinstance(value, str) and value else None
+
+
+_ID = re.compile(r"[\w.:-]{1,100}", re.ASCII)
+
+
+def _id(value: object) -> str | None:
+    """A correlation id, which goes from logs to HubSpot's support; what does not look like one is none."""
+    return value if isinstance(value, str) and _ID.fullmatch(value) else None
 
 
 def _retry_after_s(value: str | None) -> float | None:
@@ -379,7 +410,7 @@ def _details(value: object) -> tuple[ErrorDetail, ...]:
             ErrorDetail(
                 message=_text(entry.get("message")) or "",
                 code=_text(entry.get("code")),
-                property_name=names[0] if names else _text(entry.get("in")),
+                property_name=_text(names[0] if names else entry.get("in")),
                 context=context,
             )
         )
