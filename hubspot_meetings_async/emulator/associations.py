@@ -102,7 +102,13 @@ class AssociationBook:
         # Most ties are of the same few kinds: they share their tuples.
         self._shared: dict[Kinds, Kinds] = {}
         self._next_label_id = 1
+        self._ends = 0
         self._define_hubspots_own()
+
+    @property
+    def pairs(self) -> int:
+        """Pairs of records that are tied, by whatever kinds."""
+        return self._ends // 2
 
     # kinds of ties
 
@@ -221,6 +227,7 @@ class AssociationBook:
         """Forget every tie; the kinds stay, with `labels` only HubSpot's own."""
         self._tables.clear()
         self._orders.clear()
+        self._ends = 0
         self.version += 1
         if labels:
             self._types.clear()
@@ -242,6 +249,7 @@ class AssociationBook:
         before = ends.get(to_id, ())
         if kind in before:
             return
+        self._ends += not before
         default = self._defaults.get(pair)
         kinds = (*before, kind) if before or default is None or default == kind else (default, kind)
         ends[to_id] = self._shared.setdefault(kinds, kinds)
@@ -252,6 +260,7 @@ class AssociationBook:
         ends = table.get(from_id)
         if ends is not None and ends.pop(to_id, None) is not None:
             self._orders.pop((from_type, to_type, from_id), None)
+            self._ends -= 1
             if not ends:
                 del table[from_id]
 

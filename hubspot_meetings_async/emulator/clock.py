@@ -69,6 +69,7 @@ class AccountDay:
     """
 
     def __init__(self, timezone: str = "UTC") -> None:
+        self.name = timezone
         self._zone: tzinfo = UTC
         if timezone != "UTC":
             try:

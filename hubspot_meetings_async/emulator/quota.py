@@ -150,6 +150,14 @@ class Quota:
         cap = self.oauth_apps.get(name)
         return self.limit if cap is None or self.limit is None else min(cap, self.limit)
 
+    def used(self, name: str, at: float) -> int:
+        """Requests of an app that count at this moment, which may not lie before the last one asked about."""
+        return self.app(name).used(at, self.window_s, fixed=self._fixed)
+
+    def searches_used(self, at: float) -> int:
+        """Searches that count at this moment."""
+        return self.searches.used(at, SEARCH_WINDOW_S, fixed=self._fixed)
+
     def judge(self, name: str, at: float, day: int, lane: Lane = "window") -> Policy | None:
         """The policy that refuses a request at this moment, or None; counts nothing yet.
 

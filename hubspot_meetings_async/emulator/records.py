@@ -111,6 +111,11 @@ class ObjectStore:
     def __iter__(self) -> Iterator[Record]:
         return iter(self._records.values())
 
+    @property
+    def in_bin(self) -> int:
+        """Archived records."""
+        return len(self._archived_ids)
+
     def make_unique(self, name: str) -> None:
         """Keep an index of this property from now on."""
         self._holders.setdefault(name, {})
