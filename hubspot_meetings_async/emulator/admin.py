@@ -15,6 +15,7 @@ from .admin_account import account_actions
 from .definitions import PropertyType
 from .faults import FaultRule
 from .house import House
+from .live import live
 from .values import Raw
 
 __all__ = ["Admin"]
@@ -61,6 +62,7 @@ class Admin:
         self._house = house
         self._actions: dict[tuple[str, str], Callable[[web.Request, bytes], Any]] = {
             ("GET", "stats"): self._stats,
+            ("GET", "live"): self._live,
             ("GET", "stamps"): self._stamps,
             ("GET", "requests"): self._requests,
             ("GET", "faults"): self._list_faults,
@@ -77,6 +79,9 @@ class Admin:
 
     async def handle(self, request: web.Request) -> web.Response:
         """Answer one admin request."""
+        origin = request.headers.get("Origin")
+        if origin is not None and origin.partition("://")[2] != request.host:
+            return _json(403, {"message": f"pages of {origin} may not steer this emulator"})
         name = request.path.removeprefix("/__emulator/").strip("/")
         action = self._actions.get((request.method, name))
         if action is None:
@@ -89,6 +94,9 @@ class Admin:
 
     def _stats(self, request: web.Request, body: bytes) -> Any:
         return self._house.stats()
+
+    def _live(self, request: web.Request, body: bytes) -> Any:
+        return live(self._house)
 
     def _stamps(self, request: web.Request, body: bytes) -> Any:
         started_s = self._house.counts.started_s

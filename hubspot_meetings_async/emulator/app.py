@@ -27,6 +27,7 @@ from .faults import BROKEN_KINDS, MOVING_RETRY_AFTER_S, Fault
 from .house import Bearer, House
 from .latency import Latency, drawn_s
 from .oauth_scopes import missing_scopes
+from .page import front_page
 from .quota import Lane, Policy, rate_limited
 from .refusals import Refusal
 from .routes import Match, hubspot_routes
@@ -88,7 +89,10 @@ class FrontDoor:
         path = request.rel_url.raw_path
         if path.startswith("/__emulator/"):
             return await self._admin.handle(request)
+        if path == "/" and request.method in ("GET", "HEAD") and "Authorization" not in request.headers:
+            return front_page()  # to a browser; whoever has a token is an API client, and gets HubSpot's 404
         house = self.house
+        arrived_s = asyncio.get_running_loop().time()
         match = self._router.match(request.method, path)
         number = house.counts.arrive(match.operation)
         correlation_id = str(uuid.UUID(int=self._rng.getrandbits(128), version=4))
@@ -117,16 +121,21 @@ class FrontDoor:
         self._tell_watchers()
         fault = reply.fault
         await self._wait(self._service_latency_s, 0.0 if fault is None else fault.wait_s(self._rng))
+        answered = fault is None or fault.kind not in ("reset", "hang")
         entry = RequestEntry(
             number,
             at - house.counts.started_s,
             request.method,
             _loggable(path, match),
             match.operation,
-            0 if fault is not None and fault.kind in ("reset", "hang") else reply.status,
+            reply.status if answered else 0,
             None if fault is None else fault.name,
             correlation_id,
             reply.app,
+            asyncio.get_running_loop().time() - arrived_s,
+            len(body),
+            len(reply.body or b"") if answered else 0,
+            *self._kept(request, body),
         )
         house.counts.leave(entry)
         if fault is not None and fault.kind == "hang":
@@ -263,6 +272,12 @@ class FrontDoor:
         if status == 429 and fault.message is None:
             return _json_reply(*rate_limited(fault.policy, correlation_id, self._request_id()), headers)
         return _json_reply(status, fault.refusal().body(correlation_id), headers)
+
+    def _kept(self, request: web.Request, body: bytes) -> tuple[str, bytes | None]:
+        """Query and body for the log. Calls for tokens have secrets in both, also when their path is misspelt."""
+        if request.path.startswith("/oauth"):
+            return "", None
+        return request.rel_url.raw_query_string, body if self.house.counts.keep_bodies else None
 
     async def until_judged(self, number: int) -> None:
         """Wait until so many requests were stamped, and refused or carried out."""

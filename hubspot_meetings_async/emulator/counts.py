@@ -14,11 +14,17 @@ from .faults import Faults
 from .portal import Portal
 from .quota import AppWindow, Quota
 
-__all__ = ["AppUse", "Counts", "RateLimited", "RecordCounts", "RequestEntry", "Stats", "stats"]
+__all__ = ["AppUse", "Counts", "RateLimited", "RecordCounts", "RequestEntry", "Second", "Stats", "stats"]
+
+KEEP_SECONDS = 180
 
 
 class RequestEntry(msgspec.Struct, frozen=True):
-    """One request as the log remembers it; `at_s` counts from the start, `status` is 0 when no answer was sent."""
+    """One request as the log remembers it; `at_s` counts from the start, `status` is 0 when no answer was sent.
+
+    `took_s` is from its arrival until its answer began to leave. Sizes are those of the bodies, before any packing.
+    The body itself is kept only where the emulator was told so, and never that of a call for tokens.
+    """
 
     number: int
     at_s: float
@@ -29,6 +35,18 @@ class RequestEntry(msgspec.Struct, frozen=True):
     fault: str | None
     correlation_id: str
     app: str | None
+    took_s: float = 0.0
+    request_bytes: int = 0
+    answer_bytes: int = 0
+    query: str = ""
+    body: bytes | None = None
+
+
+class Second(msgspec.Struct):
+    """How many requests of one second the account's limits refused, and how many a fault struck."""
+
+    refused: int = 0
+    struck: int = 0
 
 
 class RateLimited(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,8 +109,9 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
 class Counts:
     """The tally of requests and a log of the last ones."""
 
-    def __init__(self, *, keep: int, started_s: float) -> None:
+    def __init__(self, *, keep: int, started_s: float, keep_bodies: bool = False) -> None:
         self._keep = keep
+        self.keep_bodies = keep_bodies
         self.reset(started_s=started_s)
 
     def reset(self, *, started_s: float) -> None:
@@ -104,6 +123,9 @@ class Counts:
         self.by_status: Counter[int] = Counter()
         self.injected_429 = 0
         self.recent: deque[RequestEntry] = deque(maxlen=self._keep)
+        self.left = 0
+        self.seconds: dict[int, Second] = {}
+        """What happened in each of the last seconds, by whole seconds since the start."""
 
     def arrive(self, operation: str) -> int:
         """Count a request; returns its number, from 1."""
@@ -117,9 +139,23 @@ class Counts:
 
     def leave(self, entry: RequestEntry) -> None:
         """Count what became of it."""
+        self.left += 1
         self.by_status[entry.status] += 1
+        if entry.fault is not None or entry.status == 429:
+            self._note(int(entry.at_s), entry)
         if self._keep:
             self.recent.append(entry)
+
+    def _note(self, second: int, entry: RequestEntry) -> None:
+        seen = self.seconds.get(second)
+        if seen is None:
+            seen = self.seconds[second] = Second()
+            for old in [known for known in self.seconds if known < second - KEEP_SECONDS]:
+                del self.seconds[old]
+        if entry.fault is None:
+            seen.refused += 1
+        else:
+            seen.struck += 1
 
 
 def stats(counts: Counts, quota: Quota, faults: Faults, portal: Portal, now_s: float) -> Stats:

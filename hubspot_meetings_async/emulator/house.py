@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple, cast
 
 from .behaviour import Behaviour
-from .clock import AccountDay, Clock, SystemClock
+from .clock import AccountDay, Clock, MovableClock, SystemClock
 from .counts import Counts, Stats, stats
 from .faults import Faults
 from .late import LateWrites
@@ -50,6 +50,7 @@ class House:
         portal_id: int = 1_234_567,
         timezone: str = "UTC",
         keep_requests: int = 1000,
+        keep_bodies: bool = False,
     ) -> None:
         self.behaviour = behaviour or Behaviour()
         self.clock: Clock = clock or SystemClock()
@@ -66,7 +67,7 @@ class House:
         self.portal.daily_use = self._daily_use
         self.faults = Faults(seed=seed)
         self.late = LateWrites()
-        self.counts = Counts(keep=keep_requests, started_s=self.clock.steady_s())
+        self.counts = Counts(keep=keep_requests, keep_bodies=keep_bodies, started_s=self.clock.steady_s())
         self._any_token = tokens is None
         self._apps: dict[str, str] = {}
         if isinstance(tokens, Mapping):
@@ -115,6 +116,16 @@ class House:
 
     def _name_app(self, token: str) -> str:
         return self._apps.setdefault(token, f"app-{len(self._apps) + 1}")
+
+    def advance(self, seconds: float) -> None:
+        """Move the clock forward, and carry out the late writes whose time came.
+
+        Raises: ValueError for a way back, and for a clock of one's own that has no `advance()`.
+        """
+        if not isinstance(self.clock, MovableClock):
+            raise ValueError(f"{type(self.clock).__name__} can not be moved; give the emulator a clock with advance()")
+        self.clock.advance(seconds)
+        self.late.catch_up(self.clock.steady_s())
 
     def stats(self) -> Stats:
         """Everything counted since the start or the last reset."""

@@ -55,6 +55,8 @@ class Emulator:
         timezone: the account's zone; daily quotas start anew at its midnight.
         max_body_bytes: larger request bodies are answered with 413.
         keep_requests: how many of the last requests the log remembers.
+        keep_bodies: whether it remembers their bodies too, for tests that look into what was sent; never those of
+            calls for tokens.
 
     Raises: ValueError for values that make no sense; OSError when the port is taken.
     """
@@ -78,6 +80,7 @@ class Emulator:
         timezone: str = "UTC",
         max_body_bytes: int = 5 * MIB,
         keep_requests: int = 1000,
+        keep_bodies: bool = False,
     ) -> None:
         if not 0 <= port <= 65_535:
             raise ValueError(f"port must be from 0 to 65535, not {port!r}")
@@ -105,6 +108,7 @@ class Emulator:
             portal_id=portal_id,
             timezone=timezone,
             keep_requests=keep_requests,
+            keep_bodies=keep_bodies,
         )
         self._seed = seed
         self._host = host
@@ -184,6 +188,14 @@ class Emulator:
         the next request after it moved. What still waits when the emulator closes never happens.
         """
         return self._house.late.catch_up(float("inf"))
+
+    def advance(self, seconds: float) -> None:
+        """Move the account's clock forward: everything follows, which is rate windows, the day, what search sees, the
+        lives of tokens, and free slots. The clock runs on from there; a `ManualClock` stands still there.
+
+        Raises: ValueError for a way back, and for a clock of one's own that has no `advance()`.
+        """
+        self._house.advance(seconds)
 
     def reset(self, *, records: bool = True, properties: bool = True, faults: bool = True, counts: bool = True) -> None:
         """Start anew, whole or in parts; `counts` includes the windows of the quota."""
