@@ -47,7 +47,7 @@ $(VENV)/.cli: $(VENV)/bin/python pyproject.toml
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/bin/python pyproject.toml
-	$(PIP) --editable '.[dev,fast]'
+	$(PIP) --editable '.[dev,fast,bench]'
 	@touch $@ $(VENV)/.cli
 
 clean:
