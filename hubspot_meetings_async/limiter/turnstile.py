@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import msgspec
 
-from ..errors import ConfigurationError, DailyLimitExceeded
+from ..errors import ConfigurationError, DailyLimitExceeded, ForkedClientError
 from .governor import DailyBudget, ForeignUse, Shutter, StampJitter, read_headers
 from .lanes import Turn, WaitingLine
 from .ledger import SlotLedger
@@ -76,6 +77,7 @@ class Turnstile:
         self._busy_s = 0.0
         self._even_from_at = math.inf
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._pid = 0
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = math.inf
 
@@ -405,10 +407,15 @@ class Turnstile:
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
             if self._loop is not None:
+                if self._pid != os.getpid():
+                    raise ForkedClientError(
+                        "this client was used before this process was forked off; nothing was sent. Make a client in "
+                        "the child, or start children by multiprocessing's 'spawn'"
+                    )
                 raise ConfigurationError(
                     "this QuotaGate belongs to another event loop; make one gate (one client) for each loop"
                 )
-            self._loop = loop
+            self._loop, self._pid = loop, os.getpid()
             self._even_from_at = loop.time() + _EVEN_AFTER_WINDOWS * self.ledger.window_s
         return loop.time()
 
