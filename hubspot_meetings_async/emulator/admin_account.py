@@ -1,4 +1,4 @@
-"""Admin calls for what surrounds the records: users, meeting links, bookings, apps and tokens, late writes.
+"""Admin calls for what surrounds the records: users, meeting links, bookings, apps and tokens, late writes, the clock.
 
 Knows the JSON of these calls and the `House`. Must not know sockets.
 """
@@ -13,6 +13,7 @@ from aiohttp import web
 
 from .house import House
 from .scheduler_links import CalendarProvider, Consent, FormField, LinkType, MeetingLink, User
+from .times import iso, parse_ms
 
 __all__ = ["account_actions"]
 
@@ -81,6 +82,13 @@ class TokenBody(msgspec.Struct, forbid_unknown_fields=True):
     app: str | None = None
 
 
+class ClockBody(msgspec.Struct, forbid_unknown_fields=True):
+    """How far to move the clock: by seconds, or to a later moment (Unix milliseconds, or ISO with its offset)."""
+
+    advance_s: float | None = None
+    to: str | int | None = None
+
+
 class IssueBody(msgspec.Struct, forbid_unknown_fields=True):
     """Whose tokens to issue."""
 
@@ -115,7 +123,23 @@ def account_actions(house: House) -> dict[tuple[str, str], Action]:
         refresh = None if issued.refresh is None else issued.refresh.value
         return {"access_token": issued.access.value, "refresh_token": refresh}
 
+    def clock() -> Any:
+        now_ms = house.clock.wall_ms()
+        return {"now": iso(now_ms, always_milliseconds=True), "now_ms": now_ms}
+
+    def move_clock(request: web.Request, body: bytes) -> Any:
+        given = msgspec.json.decode(body, type=ClockBody)
+        if (given.advance_s is None) == (given.to is None):
+            raise ValueError('say how far: {"advance_s": 60}, or {"to": "2027-01-04T09:00:00Z"}')
+        if given.advance_s is not None:
+            house.advance(given.advance_s)
+        else:
+            house.advance((parse_ms(str(given.to)) - house.clock.wall_ms()) / 1000)
+        return clock()
+
     return {
+        ("GET", "clock"): lambda request, body: clock(),
+        ("POST", "clock"): move_clock,
         ("GET", "users"): lambda request, body: {"users": [_user(user) for user in portal.scheduler.users]},
         ("POST", "users"): add_user,
         ("GET", "meeting-links"): lambda request, body: {"links": [_link(link) for link in portal.scheduler.links]},

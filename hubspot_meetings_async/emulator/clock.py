@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime, timedelta, tzinfo
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-__all__ = ["AccountDay", "Clock", "ManualClock", "SystemClock"]
+__all__ = ["AccountDay", "Clock", "ManualClock", "MovableClock", "SystemClock"]
+
+_FURTHEST_S = 100 * 365 * 86_400.0
 
 
 class Clock(Protocol):
@@ -26,16 +28,33 @@ class Clock(Protocol):
         ...
 
 
+@runtime_checkable
+class MovableClock(Clock, Protocol):
+    """A clock that a test can move."""
+
+    def advance(self, seconds: float) -> None:
+        """Move both hands forward. Raises: ValueError for less than 0 seconds."""
+        ...
+
+
 class SystemClock:
-    """The machine's clocks."""
+    """The machine's clocks, which run on from wherever `advance()` moved them."""
+
+    def __init__(self) -> None:
+        self.ahead_ms = 0
+        """How far both hands are ahead of the machine's."""
 
     def wall_ms(self) -> int:
         """Unix time in milliseconds."""
-        return time.time_ns() // 1_000_000
+        return time.time_ns() // 1_000_000 + self.ahead_ms
 
     def steady_s(self) -> float:
-        """`time.monotonic()`."""
-        return time.monotonic()
+        """`time.monotonic()`, and what it was moved by."""
+        return time.monotonic() + self.ahead_ms / 1000
+
+    def advance(self, seconds: float) -> None:
+        """Move both hands forward; they run on from there."""
+        self.ahead_ms += _forward_ms(seconds)
 
 
 class ManualClock:
@@ -55,10 +74,14 @@ class ManualClock:
 
     def advance(self, seconds: float) -> None:
         """Move both hands forward."""
-        if seconds < 0:
-            raise ValueError(f"a clock only moves forward, not by {seconds!r} s")
+        self._wall_ms += _forward_ms(seconds)
         self._steady_s += seconds
-        self._wall_ms += round(seconds * 1000)
+
+
+def _forward_ms(seconds: float) -> int:
+    if not 0 <= seconds < _FURTHEST_S:
+        raise ValueError(f"a clock only moves forward, and by less than a hundred years: not by {seconds!r} s")
+    return round(seconds * 1000)
 
 
 class AccountDay:
