@@ -12,6 +12,7 @@ import io
 import os
 import ssl as ssl_module
 import warnings
+import weakref
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from types import SimpleNamespace, TracebackType
@@ -125,6 +126,7 @@ class AiohttpTransport:
         self._session: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pid = 0
+        self._unclosed: weakref.finalize[..., AiohttpTransport] | None = None
         self._closed = False
 
     def __repr__(self) -> str:
@@ -180,9 +182,14 @@ class AiohttpTransport:
         loop = asyncio.get_running_loop()
         if self._session is None:
             try:
-                self._session, self._loop, self._pid = self._open(), loop, os.getpid()
+                session = self._session = self._open()
             except RuntimeError:
                 raise ConfigurationError("the session or connector given to this client is another loop's") from None
+            self._loop, self._pid = loop, os.getpid()
+            # Not `__del__`: of garbage in a circle, aiohttp's own parts may be finalized first, with noise of theirs.
+            self._unclosed = weakref.finalize(
+                self, _thrown_away, session, self._connector is None, self._pid, self._base_url
+            )
         elif self._pid != os.getpid():
             raise ForkedClientError(
                 "this client was used before this process was forked off, and its connections are the parent's; "
@@ -270,36 +277,38 @@ class AiohttpTransport:
         self._closed = True
         if self._session is None:
             return
+        if self._unclosed is not None:
+            self._unclosed.detach()
         if self._pid != os.getpid():
-            self._drop(self._session)
+            _drop(self._session, own=self._connector is None, pid=self._pid)
         else:
             await self._session.close()
 
-    def __del__(self) -> None:
-        session = getattr(self, "_session", None)
-        if session is None or self._closed:
-            return
-        if self._pid == os.getpid():
-            warnings.warn(
-                f"a client of {self._base_url} was thrown away with its connections open; use it by `async with`, or "
-                "call `await client.aclose()`",
-                ResourceWarning,
-                stacklevel=2,
-                source=self,
-            )
-        self._drop(session)
 
-    def _drop(self, session: aiohttp.ClientSession) -> None:
-        """Let go of the connections, without a loop to wait in."""
-        connector = session.connector
-        session.detach()
-        if connector is None or self._connector is not None:
-            return
-        if self._pid != os.getpid():
-            # Nobody closes them here: that would take them from the parent's loop, whose epoll the child shares.
-            connector._closed = True  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
-        else:
-            connector._close()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+def _thrown_away(session: aiohttp.ClientSession, own: bool, pid: int, base_url: str) -> None:
+    """A transport was collected, or the program ends, and `aclose()` was never called."""
+    if pid == os.getpid():
+        warnings.warn(
+            f"a client of {base_url} was thrown away with its connections open; use it by `async with`, or call "
+            "`await client.aclose()`",
+            ResourceWarning,
+            stacklevel=3,
+            source=session,
+        )
+    _drop(session, own=own, pid=pid)
+
+
+def _drop(session: aiohttp.ClientSession, *, own: bool, pid: int) -> None:
+    """Let go of the connections, without a loop to wait in."""
+    connector = session.connector
+    session.detach()
+    if connector is None or not own:
+        return
+    if pid == os.getpid():
+        connector._close()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    else:
+        # Nobody closes them here: that would take them from the parent's loop, whose epoll the child shares.
+        connector._closed = True  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
 
 
 def _payload(body: bytes | None, *, packed: bool) -> bytes | io.BytesIO | None:
