@@ -84,6 +84,7 @@ class ArmedFault(msgspec.Struct, frozen=True, kw_only=True):
 class RequestLine(msgspec.Struct, frozen=True, kw_only=True):
     """One request; `at_ms` is Unix time, `status` 0 is no answer."""
 
+    number: int
     at_ms: int
     method: str
     path: str
@@ -96,7 +97,7 @@ class RequestLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Live(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that the page shows. `left` numbers the last request in `recent`, which is newest first."""
+    """Everything that the page shows. `recent` has the last answers first, and `left` is how many there were in all."""
 
     portal_id: int
     timezone: str
@@ -212,6 +213,7 @@ def _records(house: House) -> Records:
 
 def _line(entry: RequestEntry, started_ms: int) -> RequestLine:
     return RequestLine(
+        number=entry.number,
         at_ms=started_ms + round(entry.at_s * 1000),
         method=entry.method,
         path=entry.path if len(entry.path) <= LONGEST_PATH else entry.path[:LONGEST_PATH] + "…",
