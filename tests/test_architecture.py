@@ -31,7 +31,7 @@ FLOORS: list[tuple[str, ...]] = [
     ("bulk.outcomes",),
     ("bulk.settling",),
     ("bulk.columns", "bulk.csv_rows", "bulk.lines", "bulk.sources"),
-    ("caller",),
+    ("caller", "bulk.journal"),
     ("bulk.engine",),
     ("bulk.doors",),
     ("client",),
