@@ -13,7 +13,7 @@ from typing import Final, Generic, TypeVar, cast
 
 import msgspec
 
-from .errors import ConfigurationError, InvalidRecord, UnexpectedResponse
+from .errors import ConfigurationError, InvalidRecord, UnexpectedResponse, shown
 from .link_inputs import MAX_CREATE, MAX_READ, Pair, failures, id_text, listed, named, pair_of, reads
 from .models import AssociatedId, BatchResponse, LinkAnswer, Meeting, NamedLink, NamedLinks, Page, PlainProperties
 from .versions import known_version
@@ -185,14 +185,16 @@ class AssociationsV3:
 def object_type_in(object_type: object) -> str:
     """An object type (`"contacts"`, `"0-1"`) as a path segment. Raises: InvalidRecord."""
     if not isinstance(object_type, str):
-        raise InvalidRecord(f"an object type is a name such as 'contacts', or an id such as '0-1', not {object_type!r}")
+        raise InvalidRecord(f"an object type is a name such as 'contacts', or an id such as '0-1', not {shown(object_type)}")
     return segment(object_type, what="object type", digits=False)
 
 
 def _type_name(association_type: object) -> str:
     if isinstance(association_type, bool) or not isinstance(association_type, (str, int)):
-        raise InvalidRecord(f"an association type is a name or a number, not {association_type!r}")
-    return association_type if isinstance(association_type, str) else str(int(association_type))
+        raise InvalidRecord(f"an association type is a name or a number, not {shown(association_type)}")
+    if isinstance(association_type, str):
+        return association_type
+    return segment(int(association_type), what="association_type", digits=False)
 
 
 def _named_links(links: Iterable[tuple[str | int, str | int, str | int]]) -> Sequence[tuple[Pair, str]]:

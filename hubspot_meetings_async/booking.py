@@ -24,6 +24,7 @@ from .errors import (
     RequestRejected,
     SlotTaken,
     printable,
+    shown,
 )
 from .models import property_values
 from .models.scheduler import BookedMeeting, BookingRequest, ConsentResponse, FormValue
@@ -70,10 +71,10 @@ def booking_request(
 def checked_slug(slug: object) -> str:
     """A meeting link's slug, such as `ada/intro`. Raises: ConfigurationError."""
     if not isinstance(slug, str) or not slug.strip("/. ") or not slug.isprintable():
-        raise ConfigurationError(f"slug must be the end of a meeting link, such as 'ada/intro', not {slug!r}")
+        raise ConfigurationError(f"slug must be the end of a meeting link, such as 'ada/intro', not {shown(slug)}")
     if "://" in slug or slug.startswith("/") or slug.endswith("/"):
-        shown = printable(slug)[:80]
-        raise ConfigurationError(f"slug is what stands behind the host in a meeting link ('ada/intro'), not {shown!r}")
+        short = printable(slug)[:80]
+        raise ConfigurationError(f"slug is what stands behind the host in a meeting link ('ada/intro'), not {short!r}")
     return slug
 
 

@@ -107,6 +107,14 @@ def printable(text: str) -> str:
     return text
 
 
+def shown(value: object) -> str:
+    """The repr of anything a user gave, for a message: on one line, short, and never an error of its own."""
+    try:
+        return printable(repr(value))
+    except ValueError:  # Python writes no integers of thousands of digits
+        return f"a {type(value).__name__} that can not be written"
+
+
 class HubSpotError(Exception):
     """The root of all errors of this library.
 

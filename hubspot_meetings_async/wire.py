@@ -184,7 +184,7 @@ def segment(value: object, *, what: str, digits: bool = True) -> str:
     try:
         text = str(value)
     except ValueError:  # Python writes no integers of thousands of digits
-        text = "a number of thousands of digits"
+        raise InvalidRecord(f"{what} is a number of thousands of digits, which is none") from None
     if digits:
         if not (text.isascii() and text.isdigit() and len(text) <= 20):
             raise InvalidRecord(f"{what} must be 1-20 digits, not {printable(text)[:40]!r}")
@@ -205,7 +205,10 @@ def query_string(parameters: Mapping[str, object]) -> str:
         elif isinstance(value, Iterable) and not isinstance(value, str):
             values = [str(item) for item in cast("Iterable[object]", value)]
         else:
-            values = [str(value)]
+            try:
+                values = [str(value)]
+            except ValueError:
+                raise InvalidRecord(f"{name} is a number of thousands of digits, which HubSpot can not take") from None
         if values:
             parts.append(f"{name}={','.join(_quoted(name, text) for text in values)}")
     return "&".join(parts)
