@@ -8,18 +8,23 @@ from .behaviour import Behaviour
 from .clock import Clock, ManualClock, SystemClock
 from .counts import AppUse, RateLimited, RecordCounts, RequestEntry, Stats
 from .faults import Fault, FaultRule, Faults
+from .keeping import DataFileError
 from .latency import LogNormal
 from .portal import LedgerEntry, Portal
 from .quota import Quota
 from .scheduler_links import Booking, Consent, FormField, FormOption
+from .sent import SentRequest
 from .server import Emulator
+from .threaded import TOKEN, ThreadedEmulator
 
 __all__ = [
+    "TOKEN",
     "AppUse",
     "Behaviour",
     "Booking",
     "Clock",
     "Consent",
+    "DataFileError",
     "Emulator",
     "Fault",
     "FaultRule",
@@ -34,6 +39,8 @@ __all__ = [
     "RateLimited",
     "RecordCounts",
     "RequestEntry",
+    "SentRequest",
     "Stats",
     "SystemClock",
+    "ThreadedEmulator",
 ]

@@ -17,6 +17,7 @@ import msgspec
 
 from .behaviour import Behaviour
 from .fault_words import FAULT_WORDS, fault_rule, latency
+from .keeping import DataFileError
 from .server import Emulator
 
 
@@ -39,21 +40,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
             service_latency_s=latency(asked.service_latency),
             portal_id=asked.portal_id,
             timezone=asked.timezone,
+            data=asked.data,
         )
+        # What a data file brought back is not given once more.
         for name in asked.unique_property:
-            emulator.portal.add_property(name, unique=True)
+            if not emulator.portal.meetings.book.is_unique(name):
+                emulator.portal.add_property(name, unique=True)
         for text in asked.fault:
             emulator.faults.add(fault_rule(text))
         for text in asked.oauth_app:
             client_id, _, rest = text.partition(":")
             client_secret, colon, scopes = rest.partition(":")
-            emulator.portal.add_app(client_id, client_secret, scopes=scopes.split() if colon else None)
+            if emulator.portal.keyring.app(client_id) is None:
+                emulator.portal.add_app(client_id, client_secret, scopes=scopes.split() if colon else None)
     except (ValueError, msgspec.ValidationError) as error:
         parser.error(str(error))
+    except DataFileError as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return 1
     # Records are many and never form cycles: looking through them for some would take a fifth of a big run.
     gc.set_threshold(100_000, 50, 1000)
     try:
         asyncio.run(_serve(emulator))
+    except DataFileError as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return 1
     except OSError as error:
         print(f"cannot listen on {asked.host}:{asked.port}: {error.strerror or error}", file=sys.stderr)  # noqa: T201
         return 1
@@ -87,6 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--window", type=float, default=10.0, metavar="S", help="length of the window in seconds (%(default)s)")
     add("--token", action="append", metavar="TOKEN", help="accept only this bearer token; may be repeated (any)")
     add("--unique-property", action="append", default=[], metavar="NAME", help="custom unique property to start with")
+    add("--data", metavar="FILE", help="SQLite file that keeps the account between two runs; made if missing (memory)")
     add("--seed", type=int, default=0, help="of orders, fault rates, latencies (%(default)s)")
     add(
         "--forward-latency",

@@ -15,6 +15,7 @@ from .admin_account import account_actions
 from .definitions import PropertyType
 from .faults import FaultRule
 from .house import House
+from .keeping import DataFileError
 from .live import live
 from .values import Raw
 
@@ -88,7 +89,12 @@ class Admin:
             known = ", ".join(f"{method} /__emulator/{path}" for method, path in self._actions)
             return _json(404, {"message": f"no such admin call; there are: {known}"})
         try:
-            return _json(200, action(request, await request.read()))
+            answer = _json(200, action(request, await request.read()))
+            if request.method != "GET":
+                self._house.keep()
+            return answer
+        except DataFileError as error:
+            return _json(500, {"message": str(error)})
         except (ValueError, msgspec.MsgspecError) as error:
             return _json(400, {"message": str(error)})
 

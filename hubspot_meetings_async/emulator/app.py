@@ -25,6 +25,7 @@ from .calls import Answer, Call
 from .counts import RequestEntry
 from .faults import BROKEN_KINDS, MOVING_RETRY_AFTER_S, Fault
 from .house import Bearer, House
+from .keeping import DataFileError
 from .latency import Latency, drawn_s
 from .oauth_scopes import missing_scopes
 from .page import front_page
@@ -113,6 +114,10 @@ class FrontDoor:
         house.late.catch_up(at)
         try:
             reply = self._judge(request, match, number, None if too_large else body, correlation_id, at)
+            house.keep(match.operation)
+        except DataFileError as error:
+            _logger.error("%s", error)
+            reply = _refused(Refusal(500, str(error)), correlation_id, {})
         except Exception:
             # A hole in the emulator: say so in its log, and answer as HubSpot would.
             _logger.exception("the emulator failed on %s %s", request.method, path)
@@ -247,6 +252,7 @@ class FrontDoor:
         def late() -> None:
             try:
                 carry_out(house.clock.wall_ms())
+                house.keep()
             except Exception:
                 _logger.exception("the emulator failed on a late write")
 

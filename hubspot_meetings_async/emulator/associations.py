@@ -84,6 +84,8 @@ _DEFINED = (
 _KEEP_ORDER_ABOVE = 200
 _KEEP_ORDERS = 64
 
+TieKey = tuple[str, int, str, int]
+"""From which record to which: type and id, twice."""
 _Table = dict[int, dict[int, Kinds]]
 """Id -> the ids it is tied to -> by what; for one pair of object types in one direction."""
 
@@ -103,6 +105,8 @@ class AssociationBook:
         self._shared: dict[Kinds, Kinds] = {}
         self._next_label_id = 1
         self._ends = 0
+        self.changed: dict[TieKey, None] | None = None
+        """Ties that came, changed or went, for whoever wants to know and empties it; None if nobody does."""
         self._define_hubspots_own()
 
     @property
@@ -129,6 +133,24 @@ class AssociationBook:
         home = AssociationType("USER_DEFINED", number + 1, to_type, from_type, name, inverse_label or label)
         self.define(there, home)
         return [there, home]
+
+    @property
+    def labels(self) -> list[tuple[AssociationType, AssociationType]]:
+        """The account's own kinds of ties, there and back."""
+        own = [kind for kind in self._types.values() if kind.category == "USER_DEFINED"]
+        pairs = ((kind, self._inverse[kind.category, kind.type_id]) for kind in own)
+        return [(there, home) for there, home in pairs if there.type_id < home.type_id]
+
+    def put_back_label(self, there: AssociationType, home: AssociationType) -> None:
+        """Take in a label as it was before the emulator stopped."""
+        self.define(there, home)
+        self._next_label_id = max(self._next_label_id, home.type_id + 1)
+
+    def put_back(self, from_type: str, from_id: int, to_type: str, to_id: int, kinds: Kinds) -> None:
+        """Take in one direction of a tie as it was before the emulator stopped."""
+        ends = self._tables.setdefault((from_type, to_type), {}).setdefault(from_id, {})
+        ends[to_id] = self._shared.setdefault(kinds, kinds)
+        self._ends += 1
 
     def type(self, category: str, type_id: int) -> AssociationType | None:
         """A known kind of tie."""
@@ -225,6 +247,10 @@ class AssociationBook:
 
     def clear(self, *, labels: bool = False) -> None:
         """Forget every tie; the kinds stay, with `labels` only HubSpot's own."""
+        if self.changed is not None:
+            for (from_type, to_type), table in self._tables.items():
+                for from_id, ends in table.items():
+                    self.changed.update(((from_type, from_id, to_type, end), None) for end in ends)
         self._tables.clear()
         self._orders.clear()
         self._ends = 0
@@ -254,6 +280,8 @@ class AssociationBook:
         kinds = (*before, kind) if before or default is None or default == kind else (default, kind)
         ends[to_id] = self._shared.setdefault(kinds, kinds)
         self._orders.pop((*pair, from_id), None)
+        if self.changed is not None:
+            self.changed[kind.from_type, from_id, kind.to_type, to_id] = None
 
     def _drop(self, from_type: str, from_id: int, to_type: str, to_id: int) -> None:
         table = self._tables.get((from_type, to_type), {})
@@ -261,6 +289,8 @@ class AssociationBook:
         if ends is not None and ends.pop(to_id, None) is not None:
             self._orders.pop((from_type, to_type, from_id), None)
             self._ends -= 1
+            if self.changed is not None:
+                self.changed[from_type, from_id, to_type, to_id] = None
             if not ends:
                 del table[from_id]
 

@@ -45,9 +45,11 @@ class WorkingHours:
 
     def __init__(self, hours: Mapping[str, str | Sequence[str]]) -> None:
         self.groups: dict[str, tuple[MinuteRange, ...]] = {}
+        self.texts = {group: [texts] if isinstance(texts, str) else list(texts) for group, texts in hours.items()}
+        """What it was made from."""
         week: list[list[MinuteRange]] = [[] for _ in _DAYS]
-        for group, texts in hours.items():
-            ranges = tuple(_range(text) for text in ((texts,) if isinstance(texts, str) else texts))
+        for group, texts in self.texts.items():
+            ranges = tuple(_range(text) for text in texts)
             self.groups[group] = ranges
             for day in _days(group):
                 week[day].extend(ranges)
@@ -88,6 +90,11 @@ class BusyTimes:
             end_ms = max(end_ms, self._ends[last - 1])
         self._starts[first:last] = [start_ms]
         self._ends[first:last] = [end_ms]
+
+    @property
+    def spans(self) -> list[tuple[int, int]]:
+        """All taken times, in order."""
+        return list(zip(self._starts, self._ends, strict=True))
 
     def free(self, start_ms: int, end_ms: int) -> bool:
         """Whether nothing of `[start_ms, end_ms)` is taken."""

@@ -6,12 +6,15 @@ Knows which rooms there are. Must not know sockets.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from os import PathLike
 from typing import NamedTuple, cast
 
 from .behaviour import Behaviour
 from .clock import AccountDay, Clock, MovableClock, SystemClock
 from .counts import Counts, Stats, stats
 from .faults import Faults
+from .keeper import Keeper
+from .keeping import DataFile
 from .late import LateWrites
 from .oauth import Token
 from .portal import Portal
@@ -51,6 +54,7 @@ class House:
         timezone: str = "UTC",
         keep_requests: int = 1000,
         keep_bodies: bool = False,
+        data: str | PathLike[str] | None = None,
     ) -> None:
         self.behaviour = behaviour or Behaviour()
         self.clock: Clock = clock or SystemClock()
@@ -75,6 +79,28 @@ class House:
         else:
             for token in tokens or ():
                 self._name_app(token)
+        self._keeper: Keeper | None = None
+        if data is not None:
+            self._keeper = Keeper(DataFile(data), self.portal, self.quota, self.clock)
+            self._keeper.load()
+            self.counts.reset(started_s=self.clock.steady_s())
+
+    def keep(self, operation: str = "") -> None:
+        """Write what changed to the data file, if there is one.
+
+        Args:
+            operation: what was done, if it was one operation; many can have changed nothing but records.
+
+        Raises: DataFileError; what was not written is tried again by the next call.
+        """
+        if self._keeper is not None:
+            self._keeper.keep(operation)
+
+    def close_data(self) -> None:
+        """Write what is left to the data file, and let go of it. Raises: DataFileError."""
+        keeper, self._keeper = self._keeper, None
+        if keeper is not None:
+            keeper.close()
 
     def bearer(self, authorization: str | None) -> Bearer:
         """Whom an `Authorization` header belongs to. Raises: Refusal (401).
@@ -103,6 +129,8 @@ class House:
 
     def expire(self, bearer: Bearer) -> Refusal:
         """Let a token expire now; the 401 for it."""
+        if self._keeper is not None:
+            self._keeper.expect_more()
         now_ms = self.clock.wall_ms()
         return expired(self.portal.keyring.expire(bearer.value, bearer.app).expires_ms or now_ms, now_ms)
 

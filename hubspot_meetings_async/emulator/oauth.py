@@ -10,7 +10,7 @@ import base64
 import hashlib
 import random
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 import msgspec
@@ -18,7 +18,7 @@ import msgspec
 from .behaviour import Behaviour
 from .clock import Clock
 
-__all__ = ["App", "IssuedTokens", "Keyring", "Token", "TokenError"]
+__all__ = ["App", "Code", "IssuedTokens", "Keyring", "Token", "TokenError"]
 
 CODE_LIFETIME_MS = 600_000
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
@@ -65,7 +65,9 @@ class IssuedTokens(msgspec.Struct, frozen=True, kw_only=True):
     refresh: Token | None
 
 
-class _Code(msgspec.Struct, frozen=True, kw_only=True):
+class Code(msgspec.Struct, frozen=True, kw_only=True):
+    """A user's agreement that waits to be exchanged for tokens."""
+
     app: App
     scopes: tuple[str, ...] | None
     redirect_uri: str
@@ -91,7 +93,7 @@ class Keyring:
         self._behaviour = behaviour
         self._rng = random.Random(seed)
         self._apps: dict[str, App] = {}
-        self._codes: dict[str, _Code] = {}
+        self._codes: dict[str, Code] = {}
         self._tokens: dict[str, Token] = {}
         self._struck: list[Token] = []
         self.grants: Counter[str] = Counter()
@@ -147,6 +149,29 @@ class Keyring:
             user_id=user_id,
         )
         return app
+
+    @property
+    def tokens(self) -> list[Token]:
+        """All tokens; those that a fault struck as they were before, since faults are not there for ever."""
+        struck = {token.value for token in self._struck}
+        return [
+            msgspec.structs.replace(token, expires_ms=None) if token.value in struck else token
+            for token in self._tokens.values()
+        ]
+
+    @property
+    def codes(self) -> dict[str, Code]:
+        """Codes that were not exchanged yet."""
+        return self._codes
+
+    def put_back(
+        self, apps: Iterable[App], tokens: Iterable[Token], codes: Mapping[str, Code], *, rng: random.Random
+    ) -> None:
+        """Furnish the room with what it had before; `rng` makes the tokens to come."""
+        self._apps = {app.client_id: app for app in apps}
+        self._tokens = {token.value: token for token in tokens}
+        self._codes = dict(codes)
+        self._rng = rng
 
     def app(self, client_id: str) -> App | None:
         """The app of a client id."""
@@ -222,7 +247,7 @@ class Keyring:
         if not redirect_uri or (app.redirect_uris and redirect_uri not in app.redirect_uris):
             raise TokenError("invalid_request", "BAD_REDIRECT_URI", "redirect URI is missing or not registered")
         code = self._random(36)
-        self._codes[code] = _Code(
+        self._codes[code] = Code(
             app=app,
             scopes=self._granted(app, scopes),
             redirect_uri=redirect_uri,

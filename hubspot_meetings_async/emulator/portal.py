@@ -111,6 +111,11 @@ class Portal:
         return self._crms[type_.plural]
 
     @property
+    def crms(self) -> list[Crm]:
+        """The records of every object type."""
+        return list(self._crms.values())
+
+    @property
     def meetings(self) -> Crm:
         """The meetings."""
         return self._crms["meetings"]

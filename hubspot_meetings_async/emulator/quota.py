@@ -138,6 +138,15 @@ class Quota:
         self.searches = AppWindow()
         self.refused = {"TEN_SECONDLY_ROLLING": 0, "SECONDLY": 0, "DAILY": 0}
 
+    @property
+    def day_count(self) -> tuple[int | None, int]:
+        """The number of the day last asked about, and the requests counted on it."""
+        return self._day, self.daily_used
+
+    def put_back_day(self, day: int | None, used: int) -> None:
+        """Go on counting where a day was left."""
+        self._day, self.daily_used = day, used
+
     def app(self, name: str) -> AppWindow:
         """The window of an app, new if need be."""
         window = self.apps.get(name)

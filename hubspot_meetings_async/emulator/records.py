@@ -91,7 +91,10 @@ class ObjectStore:
 
     def __init__(self, *, first_id: int) -> None:
         self.watcher: Watcher | None = None
-        self._next_id = first_id
+        self.next_id = first_id
+        """The id the next record gets."""
+        self.changed: set[int] | None = None
+        """Ids of records that came, changed or went, for whoever wants to know and empties it; None if nobody does."""
         self._records: dict[int, Record] = {}
         self._shapes: dict[tuple[str, ...], tuple[str, ...]] = {}
         # Ids of live records in order; archived ones stay as gaps until half of the list are gaps.
@@ -136,6 +139,10 @@ class ObjectStore:
             return None
         return record
 
+    def any(self, id_: int) -> Record | None:
+        """A record, live or archived."""
+        return self._records.get(id_)
+
     def is_archived(self, id_: int) -> bool:
         """Whether a record of this id is in the bin."""
         record = self._records.get(id_)
@@ -144,8 +151,8 @@ class ObjectStore:
     def add(self, properties: dict[str, str], *, now_ms: int, request: int, id_: int | None = None) -> Record:
         """Store a new record; the caller has seen to it that unique values are free."""
         if id_ is None:
-            id_ = self._next_id
-        self._next_id = max(self._next_id, id_ + 1)
+            id_ = self.next_id
+        self.next_id = max(self.next_id, id_ + 1)
         record = Record(id_, self._shape(properties), _pack(list(properties.values())), now_ms, request)
         self._records[id_] = record
         if not self._ids or id_ > self._ids[-1]:
@@ -157,9 +164,22 @@ class ObjectStore:
             if value:
                 holders[value] = id_
         self.created += 1
+        if self.changed is not None:
+            self.changed.add(id_)
         if self.watcher is not None:
             self.watcher.added(record, now_ms)
         return record
+
+    def put_back(self, record: Record) -> None:
+        """Take in a record as it was before the emulator stopped; they come in the order of their ids."""
+        record.names = self._shapes.setdefault(record.names, record.names)
+        self._records[record.id] = record
+        live = record.archived_ms is None
+        (self._ids if live else self._archived_ids).append(record.id)
+        for name, held in (self._holders if live else self._archived_holders).items():
+            value = record.value(name)
+            if value:
+                held[value] = record.id
 
     def change(self, record: Record, changes: dict[str, str], *, keep_empty: bool, now_ms: int, request: int) -> None:
         """Overlay a record's properties; `""` clears, and stays as `""` when `keep_empty`."""
@@ -182,6 +202,8 @@ class ObjectStore:
         record.updated_by = request
         record.writes += 1
         self.updated += 1
+        if self.changed is not None:
+            self.changed.add(record.id)
 
     def archive(self, record: Record, *, now_ms: int, request: int) -> None:
         """Put a live record into the bin; its unique values become free again."""
@@ -198,6 +220,8 @@ class ObjectStore:
                 del holders[value]
                 self._archived_holders[name][value] = record.id
         self.archived += 1
+        if self.changed is not None:
+            self.changed.add(record.id)
         if self.watcher is not None:
             self.watcher.removed(record.id)
 
@@ -217,6 +241,8 @@ class ObjectStore:
                 if value and held.get(value) == record.id:
                     del held[value]
         del self._records[record.id]
+        if self.changed is not None:
+            self.changed.add(record.id)
         if self.watcher is not None:
             self.watcher.removed(record.id)
 

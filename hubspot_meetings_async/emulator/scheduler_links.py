@@ -187,10 +187,27 @@ class Scheduler:
         self._rng = random.Random(self._seed)
         self._users: dict[str, User] = {}
         self._links: dict[str, MeetingLink] = {}
-        self._last_id = 0
+        self.links_made = 0
+        """How many links there ever were."""
         self.bookings: list[Booking] = []
         if self._defaults:
             self._add_defaults()
+
+    def put_back(
+        self,
+        users: Iterable[User],
+        links: Iterable[MeetingLink],
+        bookings: Iterable[Booking],
+        *,
+        links_made: int,
+        rng: random.Random,
+    ) -> None:
+        """Furnish the room with what it had before; `rng` makes the event ids to come."""
+        self._users = {user.user_id: user for user in users}
+        self._links = {link.slug.lower(): link for link in links}
+        self.bookings = list(bookings)
+        self.links_made = links_made
+        self._rng = rng
 
     @property
     def links(self) -> list[MeetingLink]:
@@ -351,8 +368,8 @@ class Scheduler:
         return self.user(email) or self.add_user(email, first_name=name.capitalize(), timezone=timezone)
 
     def _count(self) -> int:
-        self._last_id += 1
-        return 31 * self._last_id
+        self.links_made += 1
+        return 31 * self.links_made
 
     def _add_defaults(self) -> None:
         stockholm, chicago = (_if_known(name) for name in ("Europe/Stockholm", "America/Chicago"))

@@ -6,6 +6,7 @@ Knows listening and closing. Must not know what is answered.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from os import PathLike
 from types import TracebackType
 from typing import Self
 
@@ -57,8 +58,14 @@ class Emulator:
         keep_requests: how many of the last requests the log remembers.
         keep_bodies: whether it remembers their bodies too, for tests that look into what was sent; never those of
             calls for tokens.
+        data: a file that keeps the account between two runs, made if there is none. What was answered is in it before
+            the answer leaves, also if the process is then killed; what Python code put into the account is in it with
+            the next request, or on closing. Kept are records, ties, definitions, users, links, bookings, apps, tokens,
+            the day's count, and how far the clock was moved. Not kept are rate windows, faults, late writes, counts and
+            the request log (so requests are numbered anew), and what search does not see yet: it is seen at once.
 
-    Raises: ValueError for values that make no sense; OSError when the port is taken.
+    Raises: ValueError for values that make no sense; OSError when the port is taken; DataFileError for a `data` file
+        that is something else, newer than this emulator, or open in another one.
     """
 
     def __init__(
@@ -81,6 +88,7 @@ class Emulator:
         max_body_bytes: int = 5 * MIB,
         keep_requests: int = 1000,
         keep_bodies: bool = False,
+        data: str | PathLike[str] | None = None,
     ) -> None:
         if not 0 <= port <= 65_535:
             raise ValueError(f"port must be from 0 to 65535, not {port!r}")
@@ -109,8 +117,11 @@ class Emulator:
             timezone=timezone,
             keep_requests=keep_requests,
             keep_bodies=keep_bodies,
+            data=data,
         )
         self._seed = seed
+        self._data = data
+        self._ended = False
         self._host = host
         self._port = port
         self._max_body_bytes = max_body_bytes
@@ -205,6 +216,8 @@ class Emulator:
         """Listen. Raises: OSError when the port is taken, RuntimeError when it runs already."""
         if self._runner is not None:
             raise RuntimeError("the emulator is running already")
+        if self._ended and self._data is not None:
+            raise RuntimeError("an emulator with a data file starts once; make a new one with the same file")
         door = FrontDoor(
             self._house,
             forward_latency_s=self._forward_latency_s,
@@ -228,13 +241,19 @@ class Emulator:
         self._door, self._runner = door, runner
 
     async def close(self) -> None:
-        """Stop at once, also in the middle of requests; the account and its counts stay readable."""
+        """Stop at once, also in the middle of requests; the account and its counts stay readable.
+
+        Raises: DataFileError when the data file does not take what is left to write.
+        """
         runner, door = self._runner, self._door
         self._runner = self._door = None
-        if runner is None or door is None:
-            return
-        door.close()
-        await runner.cleanup()
+        self._ended = True
+        try:
+            if runner is not None and door is not None:
+                door.close()
+                await runner.cleanup()
+        finally:
+            self._house.close_data()
 
     async def __aenter__(self) -> Self:
         await self.start()
