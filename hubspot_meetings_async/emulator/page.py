@@ -9,7 +9,7 @@ import base64
 import hashlib
 import re
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 
 from aiohttp import web
 
@@ -30,7 +30,7 @@ def front_page() -> web.Response:
 
 @cache
 def _document() -> tuple[bytes, str]:
-    document = files(__package__).joinpath("page.html").read_bytes()
+    document = Path(__file__).with_name("page.html").read_bytes()
     policy = (
         "default-src 'none'; connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; "
         f"frame-ancestors 'none'; script-src {_hash(document, b'script')}; style-src {_hash(document, b'style')}"

@@ -1,0 +1,94 @@
+"""pytest plugin: a HubSpot account of its own for every test that asks for the fixture `hubspot_emulator`.
+
+Knows pytest. Stands outside the package because pytest imports it in every run: it must not import the package, nor
+anything that is not there anyway, before a test asks for the fixture.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from hubspot_meetings_async.emulator import ThreadedEmulator
+
+__all__ = ["hubspot_emulator", "hubspot_emulator_options", "hubspot_environment"]
+
+_LOOPBACK = "127.0.0.1,localhost"
+_running: pytest.StashKey[ThreadedEmulator] = pytest.StashKey()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the marker known."""
+    config.addinivalue_line(
+        "markers",
+        "hubspot(limit=…, unique_properties=[…], seed=…, …): the account that `hubspot_emulator` gives this test; "
+        "takes what `hubspot_meetings_async.emulator.Emulator` takes.",
+    )
+
+
+@pytest.fixture
+def hubspot_emulator_options() -> dict[str, Any]:
+    """Words of `@pytest.mark.hubspot(…)` that hold for all tests; override this fixture in a conftest.py."""
+    return {}
+
+
+@pytest.fixture
+def hubspot_emulator(
+    request: pytest.FixtureRequest, hubspot_emulator_options: dict[str, Any]
+) -> Iterator[ThreadedEmulator]:
+    """A HubSpot account on a port of its own, new and empty: `.url`, `.token`, faults, and what was sent."""
+    words = dict(hubspot_emulator_options)
+    for marker in reversed(list(request.node.iter_markers("hubspot"))):
+        if marker.args:
+            raise pytest.UsageError("@pytest.mark.hubspot takes words only, such as limit=100")
+        words.update(marker.kwargs)
+    with _emulator(words) as running:
+        request.node.stash[_running] = running
+        yield running
+
+
+@pytest.fixture
+def hubspot_environment(hubspot_emulator: ThreadedEmulator, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Point `MeetingsClient.from_env()` and subprocesses to this test's account, past any proxy; what was set."""
+    environment = hubspot_emulator.environment
+    for name in ("NO_PROXY", "no_proxy"):
+        environment[name] = ",".join(filter(None, (os.environ.get(name), _LOOPBACK)))
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    return environment
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show with a failed test what it had sent, unless its message says so already."""
+    report = yield
+    running = item.stash.get(_running, None)
+    if report.failed and running is not None and call.when == "call":
+        told = running.report()
+        if told not in report.longreprtext:
+            report.sections.append(("HubSpot emulator", told))
+    return report
+
+
+def _emulator(words: dict[str, Any]) -> ThreadedEmulator:
+    """The account these words describe. Raises: pytest.UsageError."""
+    from hubspot_meetings_async.emulator import TOKEN, Emulator, ThreadedEmulator
+
+    token = words.pop("token", TOKEN)
+    unique = words.pop("unique_properties", ())
+    if isinstance(unique, str):
+        raise pytest.UsageError("@pytest.mark.hubspot: unique_properties takes a list of names, not one string")
+    try:
+        options: dict[str, Any] = {"tokens": [token], "keep_bodies": True, **words}
+        emulator = Emulator(**options)
+        for name in unique:
+            emulator.portal.add_property(name, unique=True)
+    except (TypeError, ValueError) as error:
+        raise pytest.UsageError(f"@pytest.mark.hubspot: {error}") from None
+    return ThreadedEmulator(emulator, token=token)
