@@ -20,6 +20,7 @@ import stat
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import quote
 
@@ -81,6 +82,7 @@ class Database:
         except BaseException:
             _claimed.discard(self._claim)
             raise
+        _open.add(self)
         try:
             self._begin(meta)
         except sqlite3.Error as error:
@@ -170,8 +172,10 @@ class Database:
     def close(self) -> None:
         """Bring every row into the main file, mark it as cleanly closed and let go of it.
 
-        Raises: JournalError; the file is let go of as `leave` does.
+        Does nothing when it was let go of before. Raises: JournalError; the file is let go of as `leave` does.
         """
+        if not self._held:
+            return
         try:
             self._still_there()
             with self._using:
@@ -217,6 +221,12 @@ class Database:
         # Without `_claiming`: a finalizer may come here in a thread that holds it.
         _claimed.discard(self._claim)
 
+    def keep_after_fork(self) -> None:
+        """Never let the connection go in this process, which has a copy of it: the parent's files would suffer."""
+        import ctypes
+
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._connection))
+
     def _checkpoint(self) -> None:
         busy, _, _ = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         if busy:
@@ -236,6 +246,20 @@ class Database:
                 f"the journal {self.path} or its -wal file was removed or replaced while the run had it open; what was "
                 "written since may be lost: start again with a copy of it, or treat what is not known as ambiguous"
             )
+
+
+_open: weakref.WeakSet[Database] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    # A child that ends in order frees what it has. SQLite would then take the copy for the last connection, and remove
+    # the -wal file the parent is writing to.
+    for database in _open:
+        database.keep_after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 @functools.cache

@@ -123,9 +123,9 @@ _Waiting = tuple[Row, "asyncio.Future[None]"]
 class _Writer:
     """The thread's side. It knows nothing of the store, so that a store nobody holds is let go of."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, failure: JournalError | None = None) -> None:
         self.loop: asyncio.AbstractEventLoop | None = None
-        self.failure: JournalError | None = None
+        self.failure = failure
         self.ending = False
         self.done = False
         self.ended = asyncio.Event()
@@ -156,7 +156,7 @@ class _Writer:
         try:
             while self._take(group):
                 self._database.write([row for row, _ in group])
-                self._tell([waiting for _, waiting in group])
+                self._call(_settle, [waiting for _, waiting in group], None)
             self._database.close()
         except BaseException as error:  # noqa: BLE001 - whatever it is, whoever waits must hear of it and not hang
             self.failure = _failure(self._database.path, error)
@@ -166,7 +166,8 @@ class _Writer:
             self.done = True
             while not self.queue.empty():
                 group += filter(None, [self.queue.get()])
-            self._tell([waiting for _, waiting in group])
+            if group:
+                self._call(_settle, [waiting for _, waiting in group], _refusal(self._database, self.failure))
             self._call(self.ended.set)
 
     def _take(self, group: list[_Waiting]) -> bool:
@@ -180,12 +181,8 @@ class _Writer:
                 break
         self._last = item is None
         if self._abandoned:
-            raise JournalError(f"the journal {self._database.path} was let go of before this row was written")
+            raise JournalError(f"the journal {self._database.path} was let go of without a close")
         return bool(group)
-
-    def _tell(self, waiting: list[asyncio.Future[None]]) -> None:
-        if waiting:
-            self._call(_settle, waiting, self.failure)
 
     def _call(self, function: Callable[..., None], *arguments: object) -> None:
         # The loop may be gone without a close: then nobody waits any more.
@@ -194,41 +191,27 @@ class _Writer:
                 self.loop.call_soon_threadsafe(function, *arguments)
 
 
-class _ThreadStore:
-    """`power`: rows go to the writer thread."""
+class _FileStore:
+    """What both kinds of store on a file do alike: read, close, and be let go of."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, let_go: Callable[[], None]) -> None:
         self.path = database.path
         self.resumed = database.resumed
         self.meta = database.meta
         self._database = database
         self._closed = False
-        self._writer = _Writer(database)
         # Also when nobody holds the store any more, and at the interpreter's exit: SQLite's own closing would take the
         # -wal file away from a file that is not marked as clean.
-        self._let_go = weakref.finalize(self, self._writer.abandon)
+        self._let_go = weakref.finalize(self, let_go)
 
     def rows(self) -> Iterator[tuple[int, bytes]]:
         yield from self._database.rows()
 
-    def append(self, kind: int, data: bytes, body: bytes | None = None) -> asyncio.Future[None]:
-        writer = self._writer
-        if writer.failure is not None or writer.ending or os.getpid() != self._database.pid:
-            raise _refusal(self._database, writer.failure)
-        if writer.loop is None:
-            writer.loop = asyncio.get_running_loop()
-        waiting = writer.loop.create_future()
-        writer.queue.put(((kind, data, body), waiting))
-        if writer.done:
-            _settle([waiting], writer.failure)
-        return waiting
+    def abandon(self) -> None:
+        self._let_go()
+        self._closed = True
 
-    def check(self) -> None:
-        if self._writer.failure is not None:
-            raise _again(self._writer.failure)
-
-    async def aclose(self) -> None:
-        writer = self._writer
+    async def _close(self, writer: _Writer) -> None:
         if self._closed:
             return
         if os.getpid() != self._database.pid:
@@ -241,34 +224,52 @@ class _ThreadStore:
                 await writer.ended.wait()
             if scope.cancelled_caught:
                 raise JournalError(
-                    f"the journal {self.path} could not be closed within {CLOSE_S:.0f} s: look at its disk"
+                    f"the journal {self.path} could not be closed within {CLOSE_S:g} s: look at its disk"
                 )
         writer.thread.join(LEAVE_S)
         self._let_go.detach()
         self._closed = True
-        self.check()
-
-    def abandon(self) -> None:
-        self._let_go()
+        if writer.failure is not None:
+            raise _again(writer.failure)
 
 
-class _InlineStore:
-    """`process`: rows are written at once, in the loop's thread."""
+class _ThreadStore(_FileStore):
+    """`power`: rows go to the writer thread."""
 
     def __init__(self, database: Database) -> None:
-        self.path = database.path
-        self.resumed = database.resumed
-        self.meta = database.meta
-        self._database = database
-        self._failure: JournalError | None = None
-        self._closed = False
-        self._let_go = weakref.finalize(self, database.leave)
-
-    def rows(self) -> Iterator[tuple[int, bytes]]:
-        yield from self._database.rows()
+        self._writer = _Writer(database)
+        super().__init__(database, self._writer.abandon)
 
     def append(self, kind: int, data: bytes, body: bytes | None = None) -> asyncio.Future[None]:
-        if self._failure is not None or self._closed or os.getpid() != self._database.pid:
+        writer = self._writer
+        if writer.failure is not None or writer.ending or os.getpid() != self._database.pid:
+            raise _refusal(self._database, writer.failure)
+        if writer.loop is None:
+            writer.loop = asyncio.get_running_loop()
+        waiting = writer.loop.create_future()
+        writer.queue.put(((kind, data, body), waiting))
+        if writer.done:
+            _settle([waiting], _refusal(self._database, writer.failure))
+        return waiting
+
+    def check(self) -> None:
+        if self._writer.failure is not None:
+            raise _again(self._writer.failure)
+
+    async def aclose(self) -> None:
+        await self._close(self._writer)
+
+
+class _InlineStore(_FileStore):
+    """`process`: rows are written at once, in the loop's thread; only the closing, which syncs, has a thread."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database, database.leave)
+        self._closer: _Writer | None = None
+        self._failure: JournalError | None = None
+
+    def append(self, kind: int, data: bytes, body: bytes | None = None) -> asyncio.Future[None]:
+        if self._failure is not None or self._closer is not None or self._closed or os.getpid() != self._database.pid:
             raise _refusal(self._database, self._failure)
         waiting = asyncio.get_running_loop().create_future()
         try:
@@ -284,21 +285,9 @@ class _InlineStore:
             raise _again(self._failure)
 
     async def aclose(self) -> None:
-        if self._closed:
-            return
-        if os.getpid() != self._database.pid:
-            raise _refusal(self._database, None)
-        self._closed = True
-        self.check()
-        with anyio.move_on_after(CLOSE_S, shield=True) as scope:
-            await anyio.to_thread.run_sync(self._database.close, abandon_on_cancel=True)
-        if scope.cancelled_caught:
-            raise JournalError(f"the journal {self.path} could not be closed within {CLOSE_S:.0f} s: look at its disk")
-        self._let_go.detach()
-
-    def abandon(self) -> None:
-        self._closed = True
-        self._let_go()
+        if self._closer is None:
+            self._closer = _Writer(self._database, self._failure)
+        await self._close(self._closer)
 
 
 class _MemoryStore:
