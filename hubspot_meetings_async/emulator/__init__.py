@@ -8,6 +8,7 @@ from .behaviour import Behaviour
 from .clock import Clock, ManualClock, SystemClock
 from .counts import AppUse, RateLimited, RecordCounts, RequestEntry, Stats
 from .faults import Fault, FaultRule, Faults
+from .fixtures import AROUND_MS, populate
 from .keeping import DataFileError
 from .latency import LogNormal
 from .portal import LedgerEntry, Portal
@@ -18,6 +19,7 @@ from .server import Emulator
 from .threaded import TOKEN, ThreadedEmulator
 
 __all__ = [
+    "AROUND_MS",
     "TOKEN",
     "AppUse",
     "Behaviour",
@@ -43,4 +45,5 @@ __all__ = [
     "Stats",
     "SystemClock",
     "ThreadedEmulator",
+    "populate",
 ]

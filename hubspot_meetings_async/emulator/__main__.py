@@ -16,9 +16,12 @@ from collections.abc import Sequence
 import msgspec
 
 from .behaviour import Behaviour
+from .clock import SystemClock
 from .fault_words import FAULT_WORDS, fault_rule, latency
+from .fixtures import AROUND_MS
 from .keeping import DataFileError
 from .server import Emulator
+from .times import parse_ms
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -41,6 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             portal_id=asked.portal_id,
             timezone=asked.timezone,
             data=asked.data,
+            meetings=asked.meetings,
+            contacts=asked.contacts,
+            around_ms=asked.around,
         )
         # What a data file brought back is not given once more.
         for name in asked.unique_property:
@@ -99,7 +105,16 @@ def _parser() -> argparse.ArgumentParser:
     add("--token", action="append", metavar="TOKEN", help="accept only this bearer token; may be repeated (any)")
     add("--unique-property", action="append", default=[], metavar="NAME", help="custom unique property to start with")
     add("--data", metavar="FILE", help="SQLite file that keeps the account between two runs; made if missing (memory)")
-    add("--seed", type=int, default=0, help="of orders, fault rates, latencies (%(default)s)")
+    add("--meetings", type=int, default=0, metavar="N", help="start with a made-up account of the seed (%(default)s)")
+    add("--contacts", type=int, default=None, metavar="N", help="its contacts (one for eight meetings)")
+    add(
+        "--around",
+        type=_moment,
+        default=AROUND_MS,
+        metavar="MOMENT|now",
+        help="earlier made-up meetings are over, later ones scheduled; ISO with offset, or Unix ms (21 November 2026)",
+    )
+    add("--seed", type=int, default=0, help="of orders, fault rates, latencies, made-up accounts (%(default)s)")
     add(
         "--forward-latency",
         default="0",
@@ -125,6 +140,15 @@ def _parser() -> argparse.ArgumentParser:
     add("--portal-id", type=int, default=1_234_567, help="number of the account (%(default)s)")
     add("--timezone", default="UTC", help="zone of the account; daily limits start anew at its midnight (%(default)s)")
     return parser
+
+
+def _moment(text: str) -> int:
+    if text == "now":
+        return SystemClock().wall_ms()
+    try:
+        return parse_ms(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"must be a moment like 2027-01-04T09:00:00Z, or now: {error}") from None
 
 
 def _limit(text: str) -> int | None:

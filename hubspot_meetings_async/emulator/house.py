@@ -13,6 +13,7 @@ from .behaviour import Behaviour
 from .clock import AccountDay, Clock, MovableClock, SystemClock
 from .counts import Counts, Stats, stats
 from .faults import Faults
+from .fixtures import AROUND_MS, populate
 from .keeper import Keeper
 from .keeping import DataFile
 from .late import LateWrites
@@ -55,6 +56,9 @@ class House:
         keep_requests: int = 1000,
         keep_bodies: bool = False,
         data: str | PathLike[str] | None = None,
+        meetings: int = 0,
+        contacts: int | None = None,
+        around_ms: int = AROUND_MS,
     ) -> None:
         self.behaviour = behaviour or Behaviour()
         self.clock: Clock = clock or SystemClock()
@@ -84,6 +88,10 @@ class House:
             self._keeper = Keeper(DataFile(data), self.portal, self.quota, self.clock)
             self._keeper.load()
             self.counts.reset(started_s=self.clock.steady_s())
+        # What a data file brought back is not made up once more.
+        if (meetings or contacts) and not any(len(crm.store) for crm in self.portal.crms):
+            populate(self.portal, seed=seed, meetings=meetings, contacts=contacts, around_ms=around_ms)
+            self.keep()
 
     def keep(self, operation: str = "") -> None:
         """Write what changed to the data file, if there is one.

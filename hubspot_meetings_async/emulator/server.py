@@ -17,6 +17,7 @@ from .behaviour import Behaviour
 from .clock import Clock
 from .counts import RequestEntry, Stats
 from .faults import Faults
+from .fixtures import AROUND_MS
 from .house import House
 from .latency import Latency, read_latency
 from .portal import Portal
@@ -63,6 +64,8 @@ class Emulator:
             the next request, or on closing. Kept are records, ties, definitions, users, links, bookings, apps, tokens,
             the day's count, and how far the clock was moved. Not kept are rate windows, faults, late writes, counts and
             the request log (so requests are numbered anew), and what search does not see yet: it is seen at once.
+        meetings, contacts, around_ms: start with an account made up from `seed`, see `populate()`; one that a data file
+            brought back stays as it is.
 
     Raises: ValueError for values that make no sense; OSError when the port is taken; DataFileError for a `data` file
         that is something else, newer than this emulator, or open in another one.
@@ -89,6 +92,9 @@ class Emulator:
         keep_requests: int = 1000,
         keep_bodies: bool = False,
         data: str | PathLike[str] | None = None,
+        meetings: int = 0,
+        contacts: int | None = None,
+        around_ms: int = AROUND_MS,
     ) -> None:
         if not 0 <= port <= 65_535:
             raise ValueError(f"port must be from 0 to 65535, not {port!r}")
@@ -118,6 +124,9 @@ class Emulator:
             keep_requests=keep_requests,
             keep_bodies=keep_bodies,
             data=data,
+            meetings=meetings,
+            contacts=contacts,
+            around_ms=around_ms,
         )
         self._seed = seed
         self._data = data
