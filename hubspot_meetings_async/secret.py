@@ -27,6 +27,10 @@ class Secret:
         """The string itself; hand it on, do not keep it."""
         return self._reveal()
 
+    def out_of(self, text: bytes) -> bytes:
+        """`text` with `***` wherever the string stands in it."""
+        return text.replace(self._reveal().encode(), b"***")
+
     def __repr__(self) -> str:
         return "Secret(***)"
 

@@ -319,7 +319,8 @@ def _payload(body: bytes | None, *, packed: bool) -> bytes | io.BytesIO | None:
     return io.BytesIO(body) if body is not None and len(body) > _LARGE_BYTES else body
 
 
-async def _headers_sent(_session: object, context: SimpleNamespace, _params: object) -> None:
+async def _headers_sent(_session: object, context: SimpleNamespace, params: object) -> None:
+    del params  # they hold the token, and a traceback would show them
     context.trace_request_ctx()
 
 
@@ -335,7 +336,7 @@ def _leave_out_aiohttp(error: BaseException) -> None:
         links += [link.__cause__, link.__context__]
         kept: TracebackType | None = None
         for step in reversed(list(_steps(link.__traceback__))):
-            if not step.tb_frame.f_globals.get("__name__", "").startswith("aiohttp."):
+            if step.tb_frame.f_globals.get("__name__", "").split(".")[0] not in ("aiohttp", "aiosignal"):
                 kept = TracebackType(kept, step.tb_frame, step.tb_lasti, step.tb_lineno)
         link.__traceback__ = kept
 
