@@ -18,13 +18,16 @@ from .auth import Auth, Secret
 from .breaker import CircuitBreaker, is_down
 from .errors import AmbiguousWriteError, CircuitOpen, DeadlineExceeded, HubSpotError, RateLimited, Unauthorized
 from .limiter import Lane, Limiter, Slot
-from .retry import Effect, RetryPolicy
+from .retry import Effect, RetryBudget, RetryPolicy
 from .transport import Transport
 from .wire import Call, Quota, Replay, Request, Response, Trail, parse
 
 __all__ = ["Caller"]
 
 T = TypeVar("T")
+
+_SHORT_CALL_S = 5.0
+"""A call with less time than this is better told of an outage than kept waiting for its end."""
 
 
 class Caller:
@@ -34,6 +37,7 @@ class Caller:
     Args:
         limiters: the gates that a request of each quota passes, in order.
         call_s: seconds for a whole interactive call; bulk calls have no bound.
+        budget: what repeats may cost, where others share it; one of its own by default.
         clock: the running loop's clock in seconds, for the moments in a `Trail`.
         breaker: keeps requests back while HubSpot is down: interactive calls fail at once, bulk calls wait.
         validate: whether an answer that does not fit is an error also of interactive calls; see `wire.parse`. Bulk
@@ -49,6 +53,7 @@ class Caller:
         policy: RetryPolicy,
         call_s: float | None,
         rng: random.Random,
+        budget: RetryBudget | None = None,
         clock: Callable[[], float] = anyio.current_time,
         breaker: CircuitBreaker | None = None,
         validate: bool = True,
@@ -59,6 +64,7 @@ class Caller:
         self._policy = policy
         self._call_s = call_s
         self._rng = rng
+        self._budget = budget or RetryBudget(policy.tokens)
         self._clock = clock
         self._breaker = breaker
         self._validate = validate
@@ -104,6 +110,8 @@ class Caller:
                 error = seen.at(method=request.method, path=request.path, attempt=trail.retries + 1)
             else:
                 trail.in_doubt = False
+                if not failures + refusals:
+                    self._budget.give()
                 return value
             if retry.effect_of(error) is not Effect.UNKNOWN:
                 # This attempt did nothing; what an earlier one did is as unknown as before.
@@ -123,10 +131,18 @@ class Caller:
                 policy=self._policy,
                 rng=self._rng,
             )
+            if wait_s is not None and not at_head and not self._budget.take(error):
+                wait_s = self._without_budget_s(wait_s, lane)
             if wait_s is None:
                 raise _final(error, request.replay)
             trail.retries += 1
             await anyio.sleep(wait_s)
+
+    def _without_budget_s(self, wait_s: float, lane: Lane) -> float | None:
+        """How long to wait when repeats have used up what they may; None for who has no time for that."""
+        if lane is Lane.INTERACTIVE and self._call_s is not None and self._call_s <= _SHORT_CALL_S:
+            return None
+        return max(wait_s, self._rng.uniform(0.5, 1.0) * self._policy.cap_s)
 
     async def _attempt(
         self, request: Request[T], trail: Trail, lane: Lane, token: Secret | None, *, at_head: bool
@@ -174,12 +190,18 @@ class Caller:
                 trail.on_sent()
 
         def answered(headers: Mapping[str, str]) -> None:
+            trail.date = headers.get("Date")
             for slot in slots:
                 slot.answered(headers)
 
         headers = _Headers(token, request.content_type if request.body is not None else None)
+        if trail.before_send is not None:
+            await trail.before_send()
         response: Response = await self._transport.send(request, headers, on_written=written, on_answered=answered)
         trail.bytes_received += len(response.body)
+        if token is not None and (response.status >= 300 or "json" not in response.headers.get("Content-Type", "")):
+            # Some gateways repeat the request in their answer, and errors quote answers.
+            response = Response(response.status, response.headers, token.out_of(response.body))
         try:
             return parse(request, response, validate=self._validate or lane is Lane.BULK)
         except RateLimited as error:
@@ -231,7 +253,7 @@ def _refused(slots: tuple[Slot, ...], error: RateLimited) -> None:
 
 def _final(error: HubSpotError, replay: Replay) -> HubSpotError:
     """What the caller is told: a write that may have happened and is not repeatable has an error of its own."""
-    if replay is Replay.ALWAYS or retry.effect_of(error) is not Effect.UNKNOWN:
+    if replay in (Replay.ALWAYS, Replay.NOT_HERE) or retry.effect_of(error) is not Effect.UNKNOWN:
         return error
     ambiguous = AmbiguousWriteError(
         f"this write left, and no trustworthy answer came: {error.message}. It may have been done, and was not "

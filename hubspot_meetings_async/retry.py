@@ -23,10 +23,12 @@ from .errors import (
 )
 from .wire import Replay
 
-__all__ = ["Effect", "RetryPolicy", "after", "effect_of", "why"]
+__all__ = ["Effect", "RetryBudget", "RetryPolicy", "after", "backoff_s", "effect_of", "why"]
 
 
 _LONGEST_REFUSED_S = 1.0
+_COST = 5
+_COST_OF_TIMEOUT = 10
 
 
 class Effect(Enum):
@@ -49,6 +51,10 @@ class RetryPolicy(Struct, frozen=True, kw_only=True):
     `refusals`, since they cost HubSpot nothing and the quota gate already spaces them. Waits are full jitter:
     uniform in [0, min(`cap_s`, `base_s` · 2ⁿ)]; a longer `Retry-After` wins, up to `longest_wait_s`, above which the
     call gives up. A locked record (423) is left alone for `locked_s` at least.
+
+    `tokens` are what all calls of a client may spend on repeats: one costs 5, after a timeout 10, and every call that
+    succeeds at once gives 1 back. With none left, as in an outage, a bulk run repeats only every `cap_s` or so, and a
+    call with no more than 5 s to live fails instead. None: no such bound.
     """
 
     attempts: int = 6
@@ -57,16 +63,43 @@ class RetryPolicy(Struct, frozen=True, kw_only=True):
     cap_s: float = 20.0
     longest_wait_s: float = 60.0
     locked_s: float = 2.0
+    tokens: int | None = 500
 
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:
             value = getattr(self, name)
+            if value is None and name == "tokens":
+                continue
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not value < float("inf"):
                 raise ConfigurationError(f"RetryPolicy: {name} must be a number, not {value!r}")
-        if self.attempts < 1 or self.refusals < 0:
-            raise ConfigurationError("RetryPolicy: attempts must be at least 1 and refusals at least 0")
+        if self.attempts < 1 or self.refusals < 0 or (self.tokens is not None and self.tokens < 0):
+            raise ConfigurationError("RetryPolicy: attempts must be at least 1, refusals and tokens at least 0")
         if not 0 < self.base_s <= self.cap_s or self.longest_wait_s < 0 or self.locked_s < 0:
             raise ConfigurationError("RetryPolicy: need 0 < base_s <= cap_s, and no negative waits")
+
+
+class RetryBudget:
+    """What all calls of one client together may spend on repeats: it bounds what an outage adds to itself."""
+
+    def __init__(self, tokens: int | None) -> None:
+        self._most = tokens
+        self.tokens = tokens or 0
+
+    def take(self, error: HubSpotError) -> bool:
+        """Pay for a repeat after `error`; False when there is not enough left."""
+        if self._most is None:
+            return True
+        timed_out = getattr(error, "timeout", False) or getattr(error, "why", None) == "timeout"
+        cost = _COST_OF_TIMEOUT if timed_out else _COST
+        if self.tokens < cost:
+            return False
+        self.tokens -= cost
+        return True
+
+    def give(self) -> None:
+        """A call succeeded at its first try."""
+        if self._most is not None and self.tokens < self._most:
+            self.tokens += 1
 
 
 def effect_of(error: HubSpotError) -> Effect:
@@ -120,10 +153,17 @@ def after(
         return None if refusals > policy.refusals else max(asked_s, jitter_s)
     if failures >= policy.attempts or (isinstance(error, HubSpotUnavailable) and error.status in (525, 526, 530)):
         return None
-    backoff_s = rng.uniform(0.0, min(policy.cap_s, policy.base_s * 2.0 ** min(failures - 1, 64)))
+    return backoff_s(error, failures=failures, policy=policy, rng=rng)
+
+
+def backoff_s(error: HubSpotError | None, *, failures: int, policy: RetryPolicy, rng: random.Random) -> float:
+    """Seconds to wait after the n-th failure in a row, whether or not it is of use to try again."""
+    wait_s = rng.uniform(0.0, min(policy.cap_s, policy.base_s * 2.0 ** min(max(failures - 1, 0), 64)))
+    if isinstance(error, AmbiguousWriteError) and isinstance(error.__cause__, HubSpotError):
+        error = error.__cause__
     if isinstance(error, HubSpotUnavailable) and error.status == 423:
-        backoff_s += policy.locked_s
-    return max(asked_s, backoff_s)
+        wait_s += policy.locked_s
+    return max(getattr(error, "retry_after_s", None) or 0.0, wait_s)
 
 
 def _may_repeat(error: HubSpotError, replay: Replay) -> bool:

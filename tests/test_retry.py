@@ -29,18 +29,19 @@ from hubspot_meetings_async.retry import Effect, RetryPolicy
 from hubspot_meetings_async.wire import Replay
 
 ALWAYS, IF_NOT_DONE, IF_NOT_SENT = Replay.ALWAYS, Replay.IF_NOT_DONE, Replay.IF_NOT_SENT
+NOT_HERE = Replay.NOT_HERE
 UNREADABLE = UnexpectedResponse("no", status=200)
 
 # What each failure proves, and which calls are sent again after it.
 CLASSES: list[tuple[HubSpotError, Effect, set[Replay]]] = [
-    (TransportFailed("refused", sent=False), Effect.NOT_SENT, {ALWAYS, IF_NOT_DONE, IF_NOT_SENT}),
-    (TransportFailed("connect", sent=False, timeout=True), Effect.NOT_SENT, {ALWAYS, IF_NOT_DONE, IF_NOT_SENT}),
+    (TransportFailed("refused", sent=False), Effect.NOT_SENT, set(Replay)),
+    (TransportFailed("connect", sent=False, timeout=True), Effect.NOT_SENT, set(Replay)),
     (TransportFailed("certificate", sent=False, fatal=True), Effect.NOT_SENT, set()),
     (TransportFailed("reset", sent=True), Effect.UNKNOWN, {ALWAYS}),
     (TransportFailed("silence", sent=True, timeout=True), Effect.UNKNOWN, {ALWAYS}),
-    (RateLimited("no", status=429), Effect.NOT_DONE, {ALWAYS, IF_NOT_DONE}),
+    (RateLimited("no", status=429), Effect.NOT_DONE, {ALWAYS, IF_NOT_DONE, NOT_HERE}),
     (DailyLimitExceeded("no", status=429), Effect.NOT_DONE, set()),
-    *[(HubSpotUnavailable("no", status=s), Effect.NOT_DONE, {ALWAYS, IF_NOT_DONE}) for s in (425, 477)],
+    *[(HubSpotUnavailable("no", status=s), Effect.NOT_DONE, {ALWAYS, IF_NOT_DONE, NOT_HERE}) for s in (425, 477)],
     *[
         (HubSpotUnavailable("no", status=s), Effect.UNKNOWN, {ALWAYS})
         for s in (408, 423, 500, 501, 502, 503, 504, 520, 521, 522, 523, 524, 599)
