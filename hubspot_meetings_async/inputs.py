@@ -9,15 +9,15 @@ HubSpot: https://developers.hubspot.com/docs/api-reference/crm-meetings-v3/guide
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, Final, NamedTuple, cast
 
 from msgspec import Struct
 
-from .errors import ConfigurationError, InvalidRecord
+from .errors import ConfigurationError, InvalidRecord, shown
 from .models import Association, PropertyValue, property_values
 from .wire import encode
 
-__all__ = ["MAX_INPUTS", "MAX_INPUTS_WITH_HISTORY", "Entry", "Inputs", "Record"]
+__all__ = ["MAX_INPUTS", "MAX_INPUTS_WITH_HISTORY", "Entry", "Inputs", "Record", "key_of"]
 
 MAX_INPUTS = 100
 """Inputs of one batch call (HubSpot: "The maximum number of inputs supported in a batch is 100")."""
@@ -65,6 +65,11 @@ class Entry(Struct):
     key: str | None
     trace_id: str | None
     sent: Mapping[str, Any] | None
+
+    @property
+    def content(self) -> bytes:
+        """The input as JSON, without its trace id: alike for records that are alike."""
+        return self.encoded.rpartition(b',"objectWriteTraceId":')[0] or self.encoded
 
 
 class _Parts(NamedTuple):
@@ -120,9 +125,17 @@ class Inputs(Struct, frozen=True, kw_only=True):
         return self.prefix + b",".join([entry.encoded for entry in entries]) + b"]}"
 
     @classmethod
-    def create(cls) -> Inputs:
-        """Inputs of `batch/create`: properties, associations, and always a trace id."""
-        return cls(prefix=_PREFIX, entry=_create_entry)
+    def create(cls, *, key_property: str | None = None) -> Inputs:
+        """Inputs of `batch/create`: properties, associations, and always a trace id.
+
+        With `key_property`, each record must have a value of that property, and is known by it.
+        """
+        if key_property is None:
+            return cls(prefix=_PREFIX, entry=_create_entry)
+        if not key_property.strip():
+            raise ConfigurationError("key_property is the name of a unique property, not an empty string")
+        _check_id_property(key_property, "key_property")
+        return cls(prefix=_PREFIX, entry=lambda n, item, trace: _create_by_key_entry(n, item, trace, key_property))
 
     @classmethod
     def update(cls, *, id_property: str | None) -> Inputs:
@@ -168,11 +181,18 @@ class Inputs(Struct, frozen=True, kw_only=True):
 _PREFIX = b'{"inputs":['
 
 
-def _check_id_property(id_property: str | None) -> None:
+MAX_KEY: Final = 255
+"""Characters of a value that names a record. HubSpot publishes no limit; what is longer is a mistake mostly, such as a
+text in the wrong column."""
+
+
+def _check_id_property(id_property: object, option: str = "id_property") -> None:
     if id_property == "hs_object_id":
-        raise ConfigurationError("hs_object_id is no id_property for HubSpot; leave id_property out to use record ids")
-    if id_property is not None and not id_property.isprintable():
-        raise ConfigurationError(f"id_property must be a property name, not {id_property!r}")
+        raise ConfigurationError(
+            f"hs_object_id is no {option} for HubSpot, which gives it itself; leave {option} out to do without"
+        )
+    if id_property is not None and not (isinstance(id_property, str) and id_property.isprintable()):
+        raise ConfigurationError(f"{option} must be a property name, not {shown(id_property)}")
 
 
 def _create_entry(ordinal: int, item: object, trace: str) -> Entry:
@@ -183,6 +203,21 @@ def _create_entry(ordinal: int, item: object, trace: str) -> Entry:
     trace_id = parts.trace_id or trace
     encoded = encode(_Input(properties=sent, associations=parts.associations, object_write_trace_id=trace_id))
     return Entry(ordinal, item, encoded, None, trace_id, sent)
+
+
+def _create_by_key_entry(ordinal: int, item: object, trace: str, key_property: str) -> Entry:
+    entry = _create_entry(ordinal, item, trace)
+    entry.key = key_of(cast("Mapping[str, Any]", entry.sent), key_property)
+    return entry
+
+
+def key_of(sent: Mapping[str, Any], key_property: str) -> str:
+    """The value by which a meeting that is to be created will be known. Raises: InvalidRecord."""
+    given = sent.get(key_property)
+    if isinstance(given, str) and given != given.strip():
+        # HubSpot cuts spaces at the ends of text: the value to look for later would be another one.
+        raise InvalidRecord(f"the value of {key_property!r} begins or ends with a space: {given!r}")
+    return _key(given, key_property)
 
 
 def _keyed_entry(ordinal: int, item: object, trace: str, id_property: str | None, operation: str) -> Entry:
@@ -220,8 +255,12 @@ def _key(given: object, id_property: str | None) -> str:
     """The id of an input, as HubSpot takes it."""
     if given is None or given == "" or isinstance(given, bool) or not isinstance(given, (str, int)):
         wanted = f"a value of {id_property!r}" if id_property else "an id (the key 'id', or Record(id=…))"
-        raise InvalidRecord(f"the record needs {wanted}, and has {given!r}")
+        raise InvalidRecord(f"the record needs {wanted}, and has {shown(given)}")
+    if isinstance(given, int) and abs(given) >= 10**20:
+        raise InvalidRecord("a number of more than 20 digits is no id")
     key = str(given)
+    if id_property is not None and len(key) > MAX_KEY:
+        raise InvalidRecord(f"the value of {id_property!r} has {len(key):,} characters; a key has {MAX_KEY} at most")
     if id_property is None and not (key.isascii() and key.isdigit() and len(key) <= 20):
         raise InvalidRecord(f"the id of a meeting is 1-20 digits, not {key[:40]!r}")
     return key

@@ -15,8 +15,10 @@ from typing import Any, Final, Generic, NamedTuple, TypeVar, cast, overload
 import msgspec
 from msgspec import Struct
 
+from .certainty import SETTLE_S, OnAmbiguous, create_once, mode_of
 from .errors import ConfigurationError, NotFound, UnexpectedResponse
-from .inputs import Entry, Inputs
+from .inputs import Entry, Inputs, key_of
+from .lookup import Lookup
 from .models import (
     Association,
     BatchResponse,
@@ -132,25 +134,52 @@ class Meetings:
         self._path = objects_path(api_version)
         self._api_version = api_version
         self._definitions = properties if properties is not None else Properties(call, api_version=api_version)
+        self.lookup = Lookup(call, self._path)
 
-    def _one(self, meeting_id: str | int, id_property: str | None) -> str:
-        if id_property is not None and not id_property.strip():
-            raise ConfigurationError("id_property must be the name of a unique property, not an empty string")
+    def _one(self, meeting_id: str | int, id_property: object) -> str:
+        if id_property is not None and not (isinstance(id_property, str) and id_property.strip()):
+            raise ConfigurationError("id_property must be the name of a unique property, not empty or something else")
         what = "the id of a meeting" if id_property is None else f"the value of {id_property}"
         return f"{self._path}/{segment(meeting_id, what=what, digits=id_property is None)}"
 
     async def create(
-        self, properties: Mapping[str, Any] | Struct, *, associations: Sequence[Association] = ()
+        self,
+        properties: Mapping[str, Any] | Struct,
+        *,
+        associations: Sequence[Association] = (),
+        key_property: str | None = None,
+        on_ambiguous: OnAmbiguous | None = None,
+        settle_s: float = SETTLE_S,
     ) -> Meeting:
         """Create one meeting (`POST …/objects/meetings`), linked to the `associations`.
 
-        Not repeated when the answer is lost: HubSpot has no idempotency key, and a second create is a second meeting.
+        What happens when the answer is lost: HubSpot has no idempotency key, and a second create is a second meeting.
+        `"hold"` (default): it is not repeated, and AmbiguousWriteError says so. `"reconcile"` (default with
+        `key_property`, the name of a unique property with a value here): the meeting is read by that value, and only if
+        HubSpot says that there is none, created again; HubSpot itself refuses a second one. `"probe"`: after `settle_s`
+        seconds it is searched for by `key_property`, which need not be unique; best effort, since the index lags.
+        `"resend"`: it is created again, and may then exist twice.
 
-        Raises: AmbiguousWriteError when it left and no trustworthy answer came; Conflict when a unique value is taken.
+        Raises: AmbiguousWriteError when it left and nothing tells what became of it; Conflict when a unique value was
+        taken before; ConfigurationError when `key_property` is not unique; InvalidRecord when it has no value here.
         """
-        body = encode({"properties": property_values(properties), "associations": list(associations)})
-        return await self._call(
-            Request(method="POST", path=self._path, body=body, decoder=_meeting, replay=Replay.IF_NOT_DONE)
+        mode = mode_of(key_property, on_ambiguous)
+        sent = property_values(properties)
+        replay = Replay.ALWAYS if mode == "resend" else Replay.IF_NOT_DONE
+        body = encode({"properties": sent, "associations": list(associations)})
+        request = Request(method="POST", path=self._path, body=body, decoder=_meeting, replay=replay)
+        if key_property is None or mode not in ("reconcile", "probe"):
+            return await self._call(request)
+        key = key_of(sent, key_property)
+        find = self.lookup.by_search
+        if mode == "reconcile":
+            await self._definitions.need_key(key_property)
+            find, settle_s = self.lookup.by_unique, 0.0
+        return await create_once(
+            partial(self._call, request),
+            partial(find, key_property, [key], properties=tuple(sent)),
+            key,
+            settle_s=settle_s,
         )
 
     @overload
@@ -510,27 +539,38 @@ class Meetings:
 
     # ---- the same with an encoded body, for the bulk engine
 
-    async def send_create(self, body: bytes, trail: Trail | None = None) -> BatchResponse[Meeting]:
+    async def send_create(
+        self, body: bytes, trail: Trail | None = None, *, replay: Replay = Replay.IF_NOT_DONE
+    ) -> BatchResponse[Meeting]:
         """`POST …/batch/create` with an encoded body."""
-        return await self._batch("create", body, _batch, trail, replay=Replay.IF_NOT_DONE)
+        return await self._batch("create", body, _batch, trail, replay=replay)
 
     async def send_read(
-        self, body: bytes, trail: Trail | None = None, *, archived: bool = False
+        self,
+        body: bytes,
+        trail: Trail | None = None,
+        *,
+        archived: bool = False,
+        replay: Replay = Replay.ALWAYS,
     ) -> BatchResponse[Meeting]:
         """`POST …/batch/read` with an encoded body."""
-        return await self._batch("read", body, _batch, trail, query="archived=true" if archived else "")
+        return await self._batch("read", body, _batch, trail, replay=replay, query="archived=true" if archived else "")
 
-    async def send_update(self, body: bytes, trail: Trail | None = None) -> BatchResponse[Meeting]:
+    async def send_update(
+        self, body: bytes, trail: Trail | None = None, *, replay: Replay = Replay.ALWAYS
+    ) -> BatchResponse[Meeting]:
         """`POST …/batch/update` with an encoded body."""
-        return await self._batch("update", body, _batch, trail)
+        return await self._batch("update", body, _batch, trail, replay=replay)
 
-    async def send_upsert(self, body: bytes, trail: Trail | None = None) -> BatchResponse[UpsertedMeeting]:
+    async def send_upsert(
+        self, body: bytes, trail: Trail | None = None, *, replay: Replay = Replay.ALWAYS
+    ) -> BatchResponse[UpsertedMeeting]:
         """`POST …/batch/upsert` with an encoded body."""
-        return await self._batch("upsert", body, _upserted, trail)
+        return await self._batch("upsert", body, _upserted, trail, replay=replay)
 
-    async def send_archive(self, body: bytes, trail: Trail | None = None) -> None:
+    async def send_archive(self, body: bytes, trail: Trail | None = None, *, replay: Replay = Replay.ALWAYS) -> None:
         """`POST …/batch/archive` with an encoded body."""
-        await self._batch("archive", body, None, trail)
+        await self._batch("archive", body, None, trail, replay=replay)
 
     async def _batch(
         self,
@@ -539,7 +579,7 @@ class Meetings:
         decoder: msgspec.json.Decoder[T] | None,
         trail: Trail | None,
         *,
-        replay: Replay = Replay.ALWAYS,
+        replay: Replay,
         query: str = "",
     ) -> T:
         request = Request(

@@ -16,7 +16,7 @@ from typing import Final, cast
 import anyio
 import msgspec
 
-from .errors import AmbiguousWriteError, ConfigurationError, Conflict, HubSpotError
+from .errors import AmbiguousWriteError, ConfigurationError, Conflict, HubSpotError, shown
 from .models import NewOption, NewProperty, Page, PropertyDefinition
 from .property_checks import check
 from .versions import known_version
@@ -162,6 +162,18 @@ class Properties:
             return _fit(found)
         return _fit(made)
 
+    async def need_key(self, name: str) -> PropertyDefinition:
+        """The definition of a property that creates by key may rely on: there, unique and writable.
+
+        Raises: ConfigurationError when it is not; nobody but HubSpot's own uniqueness keeps a second copy out.
+        """
+        known = (await self.all()).get(name) or (await self.refresh()).get(name)
+        if known is None:
+            raise ConfigurationError(
+                f"meetings have no property {name!r}; `await hubspot.properties.ensure_key_property({name!r})` makes it"
+            )
+        return _fit(known, any_type=True)
+
     async def _group(self) -> str:
         """The group that the account's meeting properties are in."""
         known = await self.all()
@@ -210,11 +222,11 @@ def _need_name(name: object) -> None:
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise ConfigurationError(
             f"a property's name is lower-case letters, digits and _, a letter first, 1-100 of them, and does not begin "
-            f"with hs_; not {name!r}"
+            f"with hs_; not {shown(name)}"
         )
 
 
-def _fit(definition: PropertyDefinition) -> PropertyDefinition:
+def _fit(definition: PropertyDefinition, *, any_type: bool = False) -> PropertyDefinition:
     """The definition, if records can be told apart by it. Raises: ConfigurationError."""
     name, instead = definition.name, "choose another name for the key property"
     if not definition.has_unique_value:
@@ -222,7 +234,7 @@ def _fit(definition: PropertyDefinition) -> PropertyDefinition:
             f"property {name!r} is there and not unique, and HubSpot makes a property unique at its creation only; "
             f"{instead}"
         )
-    if definition.type != "string":
+    if definition.type != "string" and not any_type:
         raise ConfigurationError(f"property {name!r} is there as a {definition.type}, not as a string; {instead}")
     if not definition.writable:
         raise ConfigurationError(f"property {name!r} is there and can not be written; {instead}")

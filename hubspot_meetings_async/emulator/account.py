@@ -1,4 +1,4 @@
-"""The endpoint that tells how much of the daily limit is used: `/account-info/v3/api-usage/daily/private-apps`.
+"""`/account-info/v3`: which account this is (`details`), and how much of its daily limit is used (`api-usage`).
 
 Must not know HTTP beyond a `Call` and its `Answer`.
 """
@@ -9,10 +9,26 @@ from .calls import Answer, Call
 from .portal import Portal
 from .times import iso
 
-__all__ = ["daily_usage"]
+__all__ = ["daily_usage", "details"]
 
 NO_LIMIT = 2**31 - 1
 """Shown when the emulator has no daily limit: HubSpot's answer always has a number."""
+
+
+def details(portal: Portal, call: Call) -> Answer:
+    """`GET /details`."""
+    shown = {
+        "portalId": portal.portal_id,
+        "accountType": "STANDARD",
+        "timeZone": "US/Eastern",
+        "companyCurrency": "USD",
+        "additionalCurrencies": [],
+        "utcOffset": "-05:00",
+        "utcOffsetMilliseconds": -18_000_000,
+        "uiDomain": "app.hubspot.com",
+        "dataHostingLocation": "na1",
+    }
+    return Answer(200, shown)
 
 
 def daily_usage(portal: Portal, call: Call) -> Answer:

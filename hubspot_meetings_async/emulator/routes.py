@@ -192,6 +192,7 @@ def hubspot_routes() -> Router:
     for version in ("v3", *DATED_VERSIONS):
         for method, tail, name, endpoint in _SCHEDULER:
             router.add(method, f"/scheduler/{version}{tail}", f"scheduler.{name}", endpoint)
+        router.add("GET", f"/account-info/{version}/details", "account.details", account.details)
         usage = f"/account-info/{version}/api-usage/daily/private-apps"
         router.add("GET", usage, "account.daily_usage", account.daily_usage)
     for method, path, name, endpoint in _OAUTH:

@@ -5,6 +5,7 @@ Property keys stay as HubSpot spells them; all other names are HubSpot's in snak
 `None` is HubSpot's null. Fields that HubSpot adds later are ignored on purpose.
 """
 
+from .account import AccountDetails
 from .associations import (
     MEETING_TO,
     TO_MEETING,
@@ -96,6 +97,7 @@ from .values import PropertyValue, property_values
 __all__ = [
     "MEETING_TO",
     "TO_MEETING",
+    "AccountDetails",
     "AssociatedId",
     "AssociatedIds",
     "AssociatedRecord",
