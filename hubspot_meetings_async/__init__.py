@@ -6,14 +6,16 @@ async with MeetingsClient("pat-na1-…") as hubspot:
 What calls take and give is here; the Structs inside those are in `hubspot_meetings_async.models`.
 """
 
+from .account import Account
 from .associations import Associations
 from .associations_v3 import AssociationsV3
 from .auth import Auth, Secret, StaticToken, TokenSource
 from .breaker import CircuitBreaker
-from .bulk.doors import Bulk
+from .bulk.doors import Bulk, OnExisting, RunOptions, WriteOptions
 from .bulk.engine import Run
-from .bulk.outcomes import Ambiguous, Archived, Created, NotSent, Outcome, Read, Rejected, Report, Updated
+from .bulk.outcomes import Ambiguous, Archived, Created, Difference, NotSent, Outcome, Read, Rejected, Report, Updated
 from .calendar import Calendar
+from .certainty import OnAmbiguous
 from .client import MeetingsClient
 from .errors import (
     AccountingError,
@@ -66,6 +68,7 @@ from .meetings import Listing, Meetings
 from .models import (
     MEETING_TO,
     TO_MEETING,
+    AccountDetails,
     AssociatedId,
     AssociatedIds,
     AssociatedRecord,
@@ -135,6 +138,8 @@ __all__ = [
     "PROFESSIONAL",
     "STARTER",
     "TO_MEETING",
+    "Account",
+    "AccountDetails",
     "AccountingError",
     "Ambiguous",
     "AmbiguousWriteError",
@@ -167,6 +172,7 @@ __all__ = [
     "Created",
     "DailyLimitExceeded",
     "DeadlineExceeded",
+    "Difference",
     "DurationNotOffered",
     "ErrorDetail",
     "Filters",
@@ -202,6 +208,8 @@ __all__ = [
     "NotSent",
     "OAuth",
     "ObjectId",
+    "OnAmbiguous",
+    "OnExisting",
     "Outcome",
     "Page",
     "PlainProperties",
@@ -224,6 +232,7 @@ __all__ = [
     "RequestRejected",
     "RetryPolicy",
     "Run",
+    "RunOptions",
     "Scheduler",
     "Search",
     "SearchRequest",
@@ -244,6 +253,7 @@ __all__ = [
     "UnexpectedResponse",
     "Updated",
     "UpsertedMeeting",
+    "WriteOptions",
     "__version__",
     "ascending",
     "associated_with",

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
 from typing import Any, Self, cast
 
+from .account import Account
 from .associations import Associations
 from .auth import Auth, Secret, StaticToken, TokenSource
 from .breaker import CircuitBreaker
@@ -24,7 +25,7 @@ from .meetings import Meetings
 from .models import PrivateAppTokenInfo
 from .oauth import OAuth
 from .properties import Properties
-from .retry import RetryPolicy
+from .retry import RetryBudget, RetryPolicy
 from .scheduler import Scheduler
 from .settings import (
     ClientCertificate,
@@ -167,6 +168,8 @@ class MeetingsClient:
             compress_requests=compress_requests,
         )
         rng = random.Random()
+        policy = retry or RetryPolicy()
+        budget = RetryBudget(policy.tokens)
         caller = Caller(
             transport=self._transport,
             auth=source,
@@ -175,7 +178,8 @@ class MeetingsClient:
                 Quota.SEARCH: (search_gate(limits), self._gate),
                 Quota.NONE: (),
             },
-            policy=retry or RetryPolicy(),
+            policy=policy,
+            budget=budget,
             call_s=timeouts.call_s,
             rng=rng,
             breaker=circuit_breaker,
@@ -192,10 +196,19 @@ class MeetingsClient:
         """Meeting links: booking information, free slots, bookings."""
         self.calendar = Calendar(self._call, api_version=api_version)
         """Events in a user's calendar that are meetings too."""
+        self.account = Account(self._call, api_version=api_version)
+        """The account that the token belongs to."""
         self.bulk = Bulk(
-            Meetings(caller.lane(Lane.BULK), api_version=api_version), quota=self._limit_and_window, rng=rng
+            Meetings(caller.lane(Lane.BULK), api_version=api_version, properties=self.properties),
+            properties=self.properties,
+            account=self._host_and_portal,
+            quota=self._limit_and_window,
+            policy=policy,
+            budget=budget,
+            rng=rng,
         )
         """Any number of records, one outcome each."""
+        self._host = url
         self._oauth = source if isinstance(source, OAuth) else None
         if self._oauth is not None:
             self._oauth.attach(self._call, api_version=api_version)
@@ -237,6 +250,9 @@ class MeetingsClient:
     def _limit_and_window(self) -> tuple[int, float]:
         stats = self._gate.stats()
         return stats.limit, stats.window_s
+
+    async def _host_and_portal(self) -> tuple[str, str | None]:
+        return self._host, await self.account.portal()
 
     async def aclose(self) -> None:
         """Close all connections, after a token refresh that is under way. The client can not be used again."""

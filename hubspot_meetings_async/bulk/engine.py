@@ -2,8 +2,8 @@
 
     source ─record→ Cutter ─Batch→ (stream of size 0) → workers ─outcomes→ (stream of size 0) → your `async for`
 
-This module knows tasks, streams and the order of things. It must not know HTTP, the client, or file formats: it is
-given an operation, an async function that carries one encoded batch out.
+This module knows tasks, streams and the order of things. It must not know HTTP, the client, file formats, or what
+follows an answer: a `Carrier` takes each batch through, an `Account` counts.
 
 How many workers: the first goes alone until HubSpot has done something for it. From then on there is always one that
 holds a batch and waits for its turn: the moment its request leaves, another is started if none is idle. So as many
@@ -12,92 +12,65 @@ requests are in flight as the quota admits at the present latency, and one waits
 
 from __future__ import annotations
 
+import math
 import random
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Mapping
 from functools import partial
 from types import TracebackType
-from typing import Any, Generic, Self, cast
+from typing import Any, Final, Generic, Self, cast
 
 import anyio
 from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from msgspec import Struct
 
-from ..errors import (
-    AccountingError,
-    ConfigurationError,
-    DailyLimitExceeded,
-    Forbidden,
-    HubSpotError,
-    InvalidRecord,
-    NotFound,
-    RequestRejected,
-    TransportFailed,
-    Unauthorized,
-    UnexpectedResponse,
-)
-from ..inputs import MAX_INPUTS, Entry, Inputs
-from ..models import BatchResponse
-from ..retry import Effect, effect_of
-from ..wire import Trail
+from ..errors import ConfigurationError, DeadlineExceeded, InvalidRecord, JournalError, JournalMismatchError
+from ..inputs import MAX_INPUTS, Entry
+from ..retry import RetryBudget, RetryPolicy
+from .account import Account, Told
 from .batches import Batch, Cutter
-from .outcomes import Ambiguous, M, NotSent, Outcome, R, Rejected, Report
-from .settling import settle_answer, settle_archived, settle_failure
+from .carrier import Carrier
+from .journal.journal import Job, JournalFile
+from .operation import Doubt, Operation
+from .outcomes import M, Outcome, R, Rejected, Report
+from .pieces import Flight, Piece
+from .pulling import ReadySource, Source, source_of
+from .resuming import Resumption, Standing
+from .verifying import Verifier
 
-__all__ = ["Operation", "Run"]
+__all__ = ["Options", "Run"]
 
 _MOST_WORKERS = 128
 _MOST_WITHOUT_LIMIT = 16
 """Without a quota nothing but the loop's own speed holds workers back, and more of them only hold more memory."""
 _MOST_PARKED = 1_000
 """Records that wait for an earlier one of the same id; the source is not read further beyond that."""
-_MOST_ROUNDS = 3
-_CALM_AFTER = 3
-"""Failed requests in a row after which requests go out one at a time, with pauses."""
-_LONGEST_CALM_S = 20.0
-_HOPELESS_AFTER = 10
-"""Failed requests in a row after which the run ends."""
 _LINGER_S = 0.5
+_LONGEST_CLOSE_S: Final = 40.0
+_KEYS_REMEMBERED: Final = 20_000
+"""Keys in each of two generations, in which a second record of one key is recognized; HubSpot refuses later ones."""
 
 
-class Operation(Struct, frozen=True, kw_only=True):
-    """What a run does with its batches.
+class Options(Struct, frozen=True, kw_only=True):
+    """How a run goes, whatever it does; see `Bulk`."""
 
-    `send` carries one encoded batch out and answers it (None: 204). `into`: the Struct for properties that are read.
-    `may_repeat`: the same batch twice has the effect of once. `split_refused`: a batch refused as a whole is halved
-    until the culprits stand alone. `quota` tells the limit in force and its window in seconds (0: none).
-    """
+    max_batch_bytes: int = 1_000_000
+    workers: int | None = None
+    on_progress: Callable[[Report], None] | None = None
+    delivery_timeout_s: float | None = None
+    wait_for_reset: bool = False
+    read_in_thread: bool | None = None
+    journal: JournalFile | None = None
 
-    name: str
-    inputs: Inputs
-    send: Callable[[bytes, Trail], Awaitable[BatchResponse[Any] | None]]
-    id_property: str | None = None
-    into: type[Struct] | None = None
-    may_repeat: bool = True
-    split_refused: bool = True
-    quota: Callable[[], tuple[int, float]] = lambda: (0, 0.0)
-
-
-class _Piece(Struct):
-    """A batch, or a part of one: how many rounds it has been through, and whether it may have been done in one."""
-
-    batch: Batch
-    rounds: int = 0
-    doubtful: bool = False
-
-
-class _Flight:
-    """A batch between the cutter and its outcomes: the pieces not settled yet; the first is the one that is out."""
-
-    __slots__ = ("number", "pieces", "queued", "trail")
-
-    def __init__(self, batch: Batch) -> None:
-        self.number = batch.number
-        self.pieces = deque([_Piece(batch)])
-        self.trail = Trail()
-        self.queued = False
-        """Whether a worker holds it and its request has not left yet."""
+    def __post_init__(self) -> None:
+        workers, timeout_s = self.workers, self.delivery_timeout_s
+        if workers is not None and not (type(workers) is int and 1 <= workers <= _MOST_WORKERS):
+            raise ConfigurationError(f"workers must be 1-{_MOST_WORKERS}, or None to follow quota and latency")
+        if type(self.max_batch_bytes) is not int or self.max_batch_bytes < 1_000:
+            raise ConfigurationError(f"max_batch_bytes must be at least 1,000, not {self.max_batch_bytes!r}")
+        if timeout_s is not None and not (type(timeout_s) in (int, float) and 0 < timeout_s < math.inf):
+            raise ConfigurationError(f"delivery_timeout_s must be a number of seconds above 0, not {timeout_s!r}")
 
 
 class Run(Generic[R, M]):
@@ -113,9 +86,10 @@ class Run(Generic[R, M]):
     that are out become `Ambiguous`, what was not sent becomes `NotSent`; outcomes that nobody iterated over are in
     `unread`. `stop()` instead pulls nothing more and lets everything that was pulled finish.
 
-    Raises, once all outcomes have been handed out: the source's own exception, if it raised one; otherwise what made
-    going on useless (Unauthorized, Forbidden, DailyLimitExceeded, NotFound for the path, ConfigurationError,
-    TransportFailed, HubSpotUnavailable, AmbiguousWriteError).
+    Raises, on entering: ConfigurationError when the key property is not fit; JournalError and its kinds. Once all
+    outcomes have been handed out: the source's own exception, if it raised one; otherwise what made going on useless
+    (Unauthorized, Forbidden, DailyLimitExceeded, NotFound for the path, ConfigurationError, TransportFailed,
+    HubSpotUnavailable, AmbiguousWriteError, JournalError).
     """
 
     def __init__(
@@ -123,36 +97,58 @@ class Run(Generic[R, M]):
         operation: Operation,
         records: Iterable[R] | AsyncIterable[R],
         *,
-        max_batch_bytes: int,
-        workers: int | None,
-        on_progress: Callable[[Report], None] | None,
+        options: Options,
+        job: Callable[[], Any] | None = None,
         rng: random.Random,
+        policy: RetryPolicy | None = None,
+        budget: RetryBudget | None = None,
     ) -> None:
-        _check(records, max_batch_bytes, workers)
+        _check(records)
         self._operation = operation
-        self._records = records
-        self._most_workers = workers or (_MOST_WORKERS if operation.quota()[0] else _MOST_WITHOUT_LIMIT)
-        self._on_progress = on_progress
-        self._rng = rng
+        self._options = options
+        self._job = job
+        self._source: Source[R] = source_of(records, in_thread=options.read_in_thread)
+        self._most_workers = options.workers or (_MOST_WORKERS if operation.quota()[0] else _MOST_WITHOUT_LIMIT)
         self._report = Report(operation=operation.name)
-        self._cutter = Cutter(max_inputs=operation.inputs.max_inputs, max_bytes=max_batch_bytes)
+        self._cutter = Cutter(max_inputs=operation.inputs.max_inputs, max_bytes=options.max_batch_bytes)
+        self._account = Account(
+            self._report,
+            quota=operation.quota,
+            on_settled=self._release,
+            on_progress=options.on_progress,
+            on_bug=self._doom,
+        )
+        policy = policy or RetryPolicy()
+        self._carrier = Carrier(
+            operation,
+            self._account,
+            policy=policy,
+            budget=budget or RetryBudget(policy.tokens),
+            rng=rng,
+            wait_for_reset=options.wait_for_reset,
+            on_doomed=self._end,
+            on_success=self._keep_one_ready_after_success,
+        )
+        self._verifier = (
+            Verifier(operation, operation.read_back, self._report)
+            if operation.verify is not None and operation.read_back is not None
+            else None
+        )
         self._trace_prefix = f"{rng.getrandbits(40):010x}-"
-        self._flights: dict[int, _Flight] = {}
+        self._keys = _RecentKeys() if operation.unique_keys else None
+        self._resumption: Resumption | None = None
+        self._next_ordinal = 0
+        self._in_doubt: set[int] = set()
+        self._held: list[Entry] = []
         self._turned_away: list[Outcome[Any, Any]] = []
-        self._settled: deque[list[Outcome[Any, Any]]] = deque()
+        self._ready: deque[list[Outcome[Any, Any]]] = deque()
         self._unread: deque[Outcome[R, M]] = deque()
-        self._failure: Exception | None = None
-        self._doomed = False
+        self._exhausted = False
         self._stopping = False
         self._ended = False
-        self._began_at = 0.0
-        self._sent_between: tuple[float, float] | None = None
-        self._failures_in_row = 0
-        self._succeeded = False
         self._feeding = True
         self._workers = self._idle = self._queued = 0
         self._tasks: TaskGroup | None = None
-        self._pulling: anyio.CancelScope | None = None
 
     def __repr__(self) -> str:
         state = "ended" if self._ended else "not begun" if self._tasks is None else f"{self._workers} workers"
@@ -163,9 +159,7 @@ class Run(Generic[R, M]):
     @property
     def report(self) -> Report:
         """The account so far, as a copy."""
-        if self._tasks is not None and not self._ended:
-            self._report.seconds = anyio.current_time() - self._began_at
-        return self._report.snapshot()
+        return self._account.snapshot(ended=self._ended or self._tasks is None)
 
     @property
     def unread(self) -> list[Outcome[R, M]]:
@@ -175,8 +169,7 @@ class Run(Generic[R, M]):
     def stop(self) -> None:
         """Pull nothing more from the source; what was pulled is sent, and its outcomes are delivered."""
         self._stopping = True
-        if self._pulling is not None:
-            self._pulling.cancel()
+        self._source.stop()
 
     def __await__(self) -> Generator[Any, None, Report]:
         return self._to_the_end().__await__()
@@ -190,12 +183,18 @@ class Run(Generic[R, M]):
     async def __aenter__(self) -> Self:
         if self._tasks is not None:
             raise ConfigurationError("a bulk run runs once; call hubspot.bulk again for another")
-        self._began_at = anyio.current_time()
-        self._released = anyio.Event()
-        self._one_at_a_time = anyio.Lock()
-        self._to_workers, self._batches = anyio.create_memory_object_stream[_Flight](0)
-        self._to_user, self._outcomes = anyio.create_memory_object_stream[None](0)
+        self._account.began_at = anyio.current_time()
         self._tasks = anyio.create_task_group()
+        try:
+            if self._operation.begin is not None:
+                await self._operation.begin()
+            await self._open_journal()
+        except BaseException:
+            self._ended = True
+            raise
+        self._released = anyio.Event()
+        self._to_workers, self._batches = anyio.create_memory_object_stream[Flight](0)
+        self._to_user, self._outcomes = anyio.create_memory_object_stream[None](0)
         await self._tasks.__aenter__()
         self._start_worker()
         self._tasks.start_soon(self._feed, name="bulk feeder")
@@ -213,7 +212,7 @@ class Run(Generic[R, M]):
         finally:
             for stream in (self._to_workers, self._batches, self._to_user, self._outcomes):
                 stream.close()
-            self._account_for_the_rest()
+            await self._close_account()
 
     def __aiter__(self) -> AsyncIterator[Outcome[R, M]]:
         return self
@@ -233,88 +232,117 @@ class Run(Generic[R, M]):
         try:
             await self._outcomes.receive()
         except anyio.EndOfStream:
-            failure, self._failure = self._failure, None
+            failure, self._account.failure = self._account.failure, None
             if failure is not None:
                 failure.add_note(f"account of the run: {self.report}")
                 raise failure from failure.__cause__
             return False
-        self._unread.extend(self._settled.popleft())
+        self._unread.extend(self._ready.popleft())
         return True
 
     # ---- the feeder: source → batches
 
     async def _feed(self) -> None:
-        with self._to_workers, self._to_user:
-            if isinstance(self._records, AsyncIterable):
-                async with anyio.create_task_group() as beside:
-                    beside.start_soon(self._linger, name="bulk linger")
-                    await self._pull_and_hand_on(aiter(self._records))
-                    beside.cancel_scope.cancel()
-            else:
-                await self._pull_and_hand_on(iter(self._records))
-            await self._hand_on_the_rest()
-            self._feeding = False
+        with self._to_user:
+            with self._to_workers:
+                if isinstance(self._source, ReadySource):
+                    await self._pull_and_hand_on()
+                else:
+                    async with anyio.create_task_group() as beside:
+                        beside.start_soon(self._linger, name="bulk linger")
+                        await self._pull_and_hand_on()
+                        beside.cancel_scope.cancel()
+                await self._hand_on_the_rest()
+                self._feeding = False
+            await self._finish()
 
-    async def _pull_and_hand_on(self, source: Iterator[R] | AsyncIterator[R]) -> None:
+    async def _pull_and_hand_on(self) -> None:
         more = True
         while more and not self._stopping:
             try:
-                if isinstance(source, AsyncIterator):
-                    more = await self._pull_async(source)
-                else:
-                    more = self._pull(source)
+                more = await self._source.pull(self._accept)
+                self._exhausted = not more and not self._stopping
             except Exception as error:  # noqa: BLE001 - whatever a source raises is the user's to see, after the account
-                error.add_note(f"raised by the source of records after {self._report.pulled:,} records")
-                self._failure = self._failure or error
+                error.add_note(f"raised by the source of records after {self._next_ordinal:,} records")
+                self._account.failure = self._account.failure or error
                 more = False
+            if self._exhausted:
+                self._need_whole_source()
             await self._hand_on()
-            while self._cutter.parked >= _MOST_PARKED and not self._doomed:
+            while self._cutter.parked >= _MOST_PARKED and not self._carrier.doomed:
                 await self._some_release()
                 await self._hand_on()
 
-    def _pull(self, source: Iterator[R]) -> bool:
-        return any(map(self._accept, source))
-
-    async def _pull_async(self, source: AsyncIterator[R]) -> bool:
-        # One scope a batch, so that stop() can end a wait for the source and nothing else.
-        with anyio.CancelScope() as self._pulling:
-            async for item in source:
-                if self._accept(item):
-                    return True
-        return False
-
     def _accept(self, item: R) -> bool:
         """Take one record in; True when there is something to hand on."""
-        ordinal = self._report.pulled
-        self._report.pulled = ordinal + 1
+        ordinal = self._next_ordinal
+        self._next_ordinal = ordinal + 1
         try:
-            self._cutter.feed(self._operation.inputs.entry(ordinal, item, f"{self._trace_prefix}{ordinal}"))
+            entry = self._operation.inputs.entry(ordinal, item, f"{self._trace_prefix}{ordinal}")
         except InvalidRecord as error:
-            self._turned_away.append(Rejected(item, ordinal, error))
+            self._turn_away(item, ordinal, error)
         except Exception as error:  # noqa: BLE001 - a mapping of the user's own making may raise anything when read
             refusal = InvalidRecord(f"the record can not be read: {type(error).__name__}: {error}")
-            self._turned_away.append(Rejected(item, ordinal, refusal))
+            self._turn_away(item, ordinal, refusal)
+        else:
+            self._take(entry, ordinal)
         return self._cutter.ready or len(self._turned_away) >= MAX_INPUTS or self._cutter.parked >= _MOST_PARKED
 
+    def _take(self, entry: Entry, ordinal: int) -> None:
+        if self._resumption is not None and self._passed_over(ordinal, entry):
+            return
+        self._report.pulled += 1
+        if self._resumption is not None and ordinal < self._resumption.until:
+            # Nothing goes out before the source has proved to be the one that the journal knows.
+            self._held.append(entry)
+        else:
+            self._cut(entry)
+
+    def _cut(self, entry: Entry) -> None:
+        try:
+            if self._keys is not None and self._keys.seen(entry.key or ""):
+                raise InvalidRecord(f"duplicate_key_in_input: an earlier record of this run has the key {entry.key!r}")
+            self._cutter.feed(entry)
+        except InvalidRecord as error:
+            self._turned_away.append(Rejected(entry.record, entry.ordinal, error))
+
+    def _turn_away(self, item: R, ordinal: int, error: InvalidRecord) -> None:
+        if self._resumption is not None and self._passed_over(ordinal, None):
+            return
+        self._report.pulled += 1
+        self._turned_away.append(Rejected(item, ordinal, error))
+
     async def _hand_on(self, *, all_of_it: bool = False) -> None:
+        if self._held and self._next_ordinal >= cast("Resumption", self._resumption).until:
+            self._release_held()
         if self._turned_away:
             turned_away, self._turned_away = self._turned_away, []
-            self._settle(turned_away)
-            await self._to_user.send(None)
+            await self._deliver(self._account.settle(turned_away, []), self._to_user)
         while (batch := self._cutter.flush() if all_of_it else self._cutter.take()) is not None:
-            flight = self._flights[batch.number] = _Flight(batch)
+            flight = self._account.flights[batch.number] = self._flight(batch)
             await self._to_workers.send(flight)
 
     async def _hand_on_the_rest(self) -> None:
-        while not self._doomed:
+        while not self._carrier.doomed:
             await self._hand_on(all_of_it=True)
-            if not self._cutter.parked:
+            if not self._cutter.parked and not self._held:
                 return
+            if self._held:
+                break
             await self._some_release()
-        # The run is doomed: what no worker has is settled here.
-        self._settle(self._turned_away + self._not_sent(self._cutter.leftover(), "stopped"))
+        # The run is doomed, or stopped before the source had proved right: what no worker has is settled here.
+        left = self._account.not_sent([*self._held, *self._cutter.leftover()], "stopped")
+        self._held = []
+        await self._deliver(self._account.settle(self._turned_away + left, []), self._to_user)
         self._turned_away = []
-        await self._to_user.send(None)
+
+    def _flight(self, batch: Batch) -> Flight:
+        timeout_s = self._options.delivery_timeout_s
+        deadline_at = math.inf if timeout_s is None else anyio.current_time() + timeout_s
+        pieces = [Piece(batch)]
+        if self._in_doubt:
+            pieces = self._pieces(batch)
+        return Flight(batch.number, pieces, deadline_at=deadline_at)
 
     async def _some_release(self) -> None:
         self._released = anyio.Event()
@@ -329,18 +357,104 @@ class Run(Generic[R, M]):
                 await self._hand_on(all_of_it=True)
             seen = self._cutter.opened
 
+    async def _finish(self) -> None:
+        """Everything was handed on: look once more at what was sent twice, and tell the journal that this was all."""
+        while self._account.flights:
+            await self._some_release()
+        if self._carrier.doomed:
+            return
+        if self._verifier is not None and self._operation.verify == "final":
+            await self._verifier.settle()
+        if self._account.journal is not None and self._exhausted and not self._report.not_sent:
+            try:
+                await self._account.journal.end(self._next_ordinal)
+            except JournalError as error:
+                self._doom(error)
+
+    # ---- going on with a job
+
+    async def _open_journal(self) -> None:
+        if self._options.journal is None or self._job is None:
+            return
+        journal = await self._options.journal.open(cast("Job", await self._job()))
+        self._account.journal = journal
+        try:
+            await journal.begin()
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await journal.aclose()
+            raise
+        self._next_ordinal = journal.first_ordinal
+        if journal.past.sessions:
+            hold = self._operation.doubt is Doubt.HOLD
+            self._resumption = Resumption(journal.past, resume=journal.resume, hold=hold)
+
+    def _passed_over(self, ordinal: int, entry: Entry | None) -> bool:
+        """Whether an earlier run has settled this record."""
+        try:
+            standing = cast("Resumption", self._resumption).standing(ordinal, entry)
+        except JournalMismatchError as error:
+            self._doom(error)
+            standing = Standing.FRESH
+        if standing is Standing.SETTLED:
+            self._report.settled_before += 1
+            return True
+        if standing is Standing.DOUBT and entry is not None:
+            self._in_doubt.add(entry.ordinal)
+        return False
+
+    def _release_held(self) -> None:
+        held, self._held = self._held, []
+        for entry in held:
+            self._cut(entry)
+
+    def _need_whole_source(self) -> None:
+        if self._resumption is not None and not self._carrier.doomed:
+            try:
+                self._resumption.need_all(self._next_ordinal)
+            except JournalMismatchError as error:
+                self._doom(error)
+
+    def _pieces(self, batch: Batch) -> list[Piece]:
+        """A batch in which some records are in doubt from an earlier run: those go by themselves."""
+        doubted = [entry for entry in batch.entries if entry.ordinal in self._in_doubt]
+        if not doubted:
+            return [Piece(batch)]
+        self._in_doubt.difference_update(entry.ordinal for entry in doubted)
+        known = Piece(batch, ask=self._operation.doubt is Doubt.FIND, doubtful=True, crashed=True)
+        pieces: list[Piece] = []
+        together: list[Entry] = []
+        for entry in doubted:
+            alone, lethal = cast("Resumption", self._resumption).crashes(entry)
+            if alone or lethal:
+                piece = known.of([entry], ask=known.ask)
+                piece.alone, piece.lethal = True, lethal
+                pieces.append(piece)
+            else:
+                together.append(entry)
+        if together:
+            pieces.insert(0, known.of(together, ask=known.ask))
+        settled = {entry.ordinal for entry in doubted}
+        if fresh := [entry for entry in batch.entries if entry.ordinal not in settled]:
+            pieces.append(Piece(batch.only(fresh)))
+        return pieces
+
     # ---- the workers: batches → outcomes
 
     def _start_worker(self) -> None:
         self._workers += 1
         cast("TaskGroup", self._tasks).start_soon(self._work, self._batches.clone(), self._to_user.clone())
 
-    def _request_left(self, flight: _Flight) -> None:
+    def _request_left(self, flight: Flight) -> None:
         """A worker's request is out."""
         if flight.queued:
             flight.queued = False
             self._queued -= 1
-        if self._succeeded:
+        if self._carrier.successes:
+            self._keep_one_ready()
+
+    def _keep_one_ready_after_success(self) -> None:
+        if self._carrier.successes == 1:
             self._keep_one_ready()
 
     def _keep_one_ready(self) -> None:
@@ -348,7 +462,7 @@ class Run(Generic[R, M]):
         if self._feeding and not self._idle and not self._queued and self._workers < self._most_workers:
             self._start_worker()
 
-    async def _work(self, batches: MemoryObjectReceiveStream[_Flight], to_user: MemoryObjectSendStream[None]) -> None:
+    async def _work(self, batches: MemoryObjectReceiveStream[Flight], to_user: MemoryObjectSendStream[None]) -> None:
         with batches, to_user:
             while True:
                 self._idle += 1
@@ -367,209 +481,108 @@ class Run(Generic[R, M]):
                     if flight.queued:
                         self._queued -= 1
 
-    async def _carry(self, flight: _Flight, to_user: MemoryObjectSendStream[None]) -> None:
+    async def _carry(self, flight: Flight, to_user: MemoryObjectSendStream[None]) -> None:
         while flight.pieces:
-            piece = flight.pieces[0]
+            told: Told | None = None
             try:
-                settled = await self._advance(flight, piece)
+                with anyio.CancelScope(deadline=flight.deadline_at):
+                    told = await self._carrier.advance(flight)
+                if flight.pieces and anyio.current_time() >= flight.deadline_at:
+                    told = self._too_late(flight) if told is None else told
             except Exception as bug:  # noqa: BLE001 - a bug must not lose the account; it is raised once that is complete
                 self._doom(bug)
-                settled = self._replace(flight, piece, (), self._cut_short(flight, piece, "stopped"))
-            self._absorb(flight.trail)
-            if settled:
-                await to_user.send(None)
+                told = self._carrier.give_up(flight, "stopped")
+            self._account.absorb(flight.trail)
+            if told is not None:
+                await self._deliver(told, to_user)
 
-    async def _advance(self, flight: _Flight, piece: _Piece) -> bool:
-        """Carry one piece a step further; True when records were settled by it."""
-        operation, entries = self._operation, piece.batch.entries
-        flight.trail.in_doubt = False
-        if self._doomed:
-            return self._replace(flight, piece, (), self._cut_short(flight, piece, "stopped"))
-        try:
-            answer = await self._send(piece, flight.trail)
-        except HubSpotError as error:
-            return self._failed(flight, piece, error)
-        self._failures_in_row = 0
-        if not self._succeeded:
-            self._succeeded = True
-            self._keep_one_ready()
-        if answer is None:
-            return self._replace(flight, piece, (), settle_archived(entries))
-        may_repeat = operation.may_repeat and piece.rounds + 1 < _MOST_ROUNDS
-        outcomes, again = settle_answer(
-            operation.name,
-            entries,
-            answer,
-            id_property=operation.id_property,
-            may_repeat=may_repeat,
-            into=operation.into,
+    def _too_late(self, flight: Flight) -> Told | None:
+        piece = flight.pieces[0]
+        late = DeadlineExceeded(
+            f"the record's delivery_timeout_s ({self._options.delivery_timeout_s:g} s) is over, waits and repeats "
+            "included",
+            sent=flight.trail.in_doubt or piece.doubtful,
+            timeout=True,
         )
-        pieces: tuple[_Piece, ...] = ()
-        if again:
-            left = _Piece(Batch(piece.batch.number, again), piece.rounds + 1, doubtful=True)
-            # Where errors name nobody, halving leads to the one each belongs to.
-            pieces = _halves(left) if answer.errors and len(again) > 1 else (left,)
-        return self._replace(flight, piece, pieces, outcomes)
+        late.__cause__, piece.error = piece.error, late
+        return self._carrier.give_up(flight, "deadline", in_doubt="timeout")
 
-    async def _send(self, piece: _Piece, trail: Trail) -> BatchResponse[Any] | None:
-        body = self._operation.inputs.body(piece.batch.entries)
-        if self._failures_in_row < _CALM_AFTER:
-            return await self._operation.send(body, trail)
-        # HubSpot is in trouble: one request at a time finds out whether it is over, instead of all risking their batch.
-        async with self._one_at_a_time:
-            if self._failures_in_row >= _CALM_AFTER:
-                await anyio.sleep(self._rng.uniform(0.0, min(_LONGEST_CALM_S, 0.2 * 2.0**self._failures_in_row)))
-            return await self._operation.send(body, trail)
+    async def _deliver(self, told: Told, to_user: MemoryObjectSendStream[None]) -> None:
+        """Hand outcomes out, once the journal has them."""
+        if not told.outcomes:
+            return
+        outcomes = await self._account.written(told)
+        if self._verifier is not None:
+            if self._operation.verify == "values":
+                outcomes = await self._verifier.compared(outcomes, told.entries)
+            else:
+                self._verifier.note(outcomes, told.entries, doubtful=told.doubtful)
+        self._account.told(told)
+        self._ready.append(outcomes)
+        await to_user.send(None)
 
-    def _failed(self, flight: _Flight, piece: _Piece, error: HubSpotError) -> bool:
-        operation, entries = self._operation, piece.batch.entries
-        effect = effect_of(error)
-        # The call may have lost an answer before it met this error, and the next round begins without that memory.
-        piece.doubtful = piece.doubtful or flight.trail.in_doubt
-        if _ends_the_run(error, operation):
-            self._doom(error)
-        elif effect is Effect.REFUSED:
-            self._failures_in_row = 0
-            if len(entries) > 1 and operation.split_refused:
-                self._report.splits += 1
-                return self._replace(flight, piece, _halves(piece), [])
-        else:
-            self._failures_in_row += 1
-            never_reached = effect is Effect.NOT_SENT and not self._succeeded
-            if never_reached or self._failures_in_row >= _HOPELESS_AFTER:
-                self._doom(error)
-            elif effect is not Effect.UNKNOWN:
-                return False
-            elif operation.may_repeat and piece.rounds + 1 < _MOST_ROUNDS:
-                piece.rounds += 1
-                return False
-        outcomes = settle_failure(operation.name, entries, error, stopped=self._doomed, doubtful=piece.doubtful)
-        return self._replace(flight, piece, (), outcomes)
+    # ---- the end
 
-    # ---- the account: every change of it is one step without an await, so that no cancellation can split it
-
-    def _replace(
-        self, flight: _Flight, piece: _Piece, pieces: Iterable[_Piece], outcomes: list[Outcome[Any, Any]]
-    ) -> bool:
-        """`piece` is settled by `outcomes`, but for what goes on in `pieces`."""
-        flight.pieces.popleft()
-        flight.pieces.extendleft(reversed(tuple(pieces)))
-        if not flight.pieces:
-            del self._flights[flight.number]
-        if not outcomes:
-            return False
-        entries = piece.batch.entries
-        if len(outcomes) < len(entries):
-            settled = {outcome.ordinal for outcome in outcomes}
-            entries = [entry for entry in entries if entry.ordinal in settled]
+    def _release(self, entries: list[Entry]) -> None:
         self._cutter.release(entries)
-        self._released.set()
-        self._settle(outcomes)
-        return True
+        self._wake()
 
-    def _settle(self, outcomes: list[Outcome[Any, Any]]) -> None:
-        self._report.count(outcomes)
-        self._settled.append(outcomes)
-        if self._on_progress is not None:
-            try:
-                self._on_progress(self.report)
-            except Exception as error:  # noqa: BLE001 - the user's own; raised when the account is complete
-                self._on_progress = None
-                self._doom(error)
-
-    def _absorb(self, trail: Trail) -> None:
-        """Add what a flight has done to the report, and start its counting anew."""
-        report = self._report
-        report.requests += trail.requests
-        report.retries += trail.retries
-        report.rate_limited += trail.rate_limited
-        report.bytes_sent += trail.bytes_sent
-        report.bytes_received += trail.bytes_received
-        if trail.first_sent_at is not None and trail.last_sent_at is not None:
-            first_at, last_at = self._sent_between or (trail.first_sent_at, trail.last_sent_at)
-            self._sent_between = (min(first_at, trail.first_sent_at), max(last_at, trail.last_sent_at))
-            report.quota_use = self._quota_use()
-        trail.requests = trail.retries = trail.rate_limited = trail.bytes_sent = trail.bytes_received = 0
-
-    def _quota_use(self) -> float | None:
-        limit, window_s = self._operation.quota()
-        first_at, last_at = cast("tuple[float, float]", self._sent_between)
-        # Refused requests took nothing; between n requests lie n - 1 intervals. Less than a window says nothing: it
-        # began empty.
-        counted = self._report.requests - self._report.rate_limited
-        if not limit or last_at - first_at < window_s:
-            return None
-        return min(1.0, (counted - 1) / (last_at - first_at) * window_s / limit)
+    def _wake(self) -> None:
+        if self._tasks is not None and not self._ended:
+            self._released.set()
 
     def _doom(self, error: Exception) -> None:
-        """The run can not go on; what is out finishes, all else is settled as not sent."""
-        self._doomed = True
-        self._failure = self._failure or error
+        self._carrier.doom(error)
+
+    def _end(self) -> None:
         self.stop()
-        self._released.set()
+        self._wake()
 
-    def _not_sent(self, entries: Iterable[Entry], reason: str) -> list[Outcome[Any, Any]]:
-        error = self._failure if isinstance(self._failure, HubSpotError) else None
-        return [NotSent(entry.record, entry.ordinal, reason, error) for entry in entries]
-
-    def _cut_short(self, flight: _Flight, piece: _Piece, reason: str) -> list[Outcome[Any, Any]]:
-        """What is known of a piece that is given up."""
-        out = piece is flight.pieces[0] and flight.trail.in_doubt
-        if (out or piece.doubtful) and self._operation.name != "read":
-            error = self._failure if isinstance(self._failure, HubSpotError) else None
-            return [Ambiguous(entry.record, entry.ordinal, reason, error) for entry in piece.batch.entries]
-        return self._not_sent(piece.batch.entries, reason)
-
-    def _account_for_the_rest(self) -> None:
+    async def _close_account(self) -> None:
+        """Settle what is open, let the journal have it, and hand over what nobody iterated over."""
         if self._ended:
             return
-        left: list[Outcome[Any, Any]] = self._turned_away
-        for flight in self._flights.values():
-            self._absorb(flight.trail)
-            for piece in flight.pieces:
-                left += self._cut_short(flight, piece, "cancelled")
-        left += self._not_sent(self._cutter.leftover(), "cancelled")
-        self._flights.clear()
-        self._report.count(left)
-        for outcomes in (*self._settled, left):
-            self._unread.extend(outcomes)
-        self._settled.clear()
-        self._report.seconds = anyio.current_time() - self._began_at
         self._ended = True
-        if not self._report.adds_up:
-            raise AccountingError(f"a bug of this library, please report it: {self._report} does not add up")
+        self._account.cut_short_all([*self._held, *self._cutter.leftover()], self._turned_away, "cancelled")
+        self._held, self._turned_away = [], []
+        self._report.seconds = anyio.current_time() - self._account.began_at
+        failure: JournalError | None = None
+        rest: list[Outcome[Any, Any]] = []
+        with anyio.move_on_after(_LONGEST_CLOSE_S, shield=True):
+            rest = await self._account.rest()
+            if self._account.journal is not None:
+                try:
+                    await self._account.journal.aclose()
+                except JournalError as error:
+                    failure = error
+        for outcomes in (*self._ready, rest):
+            self._unread.extend(outcomes)
+        self._ready.clear()
+        self._account.need_sum()
+        if failure is not None and self._account.failure is None:
+            raise failure
 
 
-def _halves(piece: _Piece) -> tuple[_Piece, _Piece]:
-    first, second = piece.batch.halves()
-    return _Piece(first, piece.rounds, piece.doubtful), _Piece(second, piece.rounds, piece.doubtful)
+class _RecentKeys:
+    """Keys that came lately, in two generations, so that memory stays flat."""
+
+    def __init__(self) -> None:
+        self._young: set[str] = set()
+        self._old: set[str] = set()
+
+    def seen(self, key: str) -> bool:
+        """Whether this key came before; it has come now."""
+        if key in self._young or key in self._old:
+            return True
+        self._young.add(key)
+        if len(self._young) >= _KEYS_REMEMBERED:
+            self._young, self._old = set(), self._young
+        return False
 
 
-def _check(records: object, max_batch_bytes: int, workers: int | None) -> None:
+def _check(records: object) -> None:
     kind = type(records).__name__
     if isinstance(records, (str, bytes, Mapping, Struct)):
         raise ConfigurationError(f"give a list or stream of records, not one {kind}")
     if not isinstance(records, (Iterable, AsyncIterable)):
         raise ConfigurationError(f"records must be an Iterable or AsyncIterable, not {kind}")
-    if workers is not None and not 1 <= workers <= _MOST_WORKERS:
-        raise ConfigurationError(f"workers must be 1-{_MOST_WORKERS}, or None to follow quota and latency")
-    if max_batch_bytes < 1_000:
-        raise ConfigurationError(f"max_batch_bytes must be at least 1,000, not {max_batch_bytes}")
-
-
-def _ends_the_run(error: HubSpotError, operation: Operation) -> bool:
-    """Whether every other batch would meet the same failure."""
-    match error:
-        case Unauthorized() | Forbidden() | DailyLimitExceeded() | ConfigurationError() | TransportFailed(fatal=True):
-            return True
-        case UnexpectedResponse(status=status):
-            return status is not None and 300 <= status < 400
-        case NotFound():
-            # A batch read may answer 404 when all its ids are missing; elsewhere it is the path that is unknown.
-            return operation.name != "read"
-        case RequestRejected(status=405):
-            return True
-        case RequestRejected():
-            return operation.id_property is not None and "non-unique" in error.message
-        case _:
-            return False

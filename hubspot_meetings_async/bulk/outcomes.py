@@ -7,15 +7,26 @@ This module knows the outcomes and how they add up. It must not know I/O, tasks,
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
-from typing import Any, Generic
+from collections.abc import Iterable, Mapping
+from typing import Any, Generic, cast
 
 from msgspec import Struct, structs
 
 from ..errors import HubSpotError
 from ..models import Meeting, PlainProperties
 
-__all__ = ["Ambiguous", "Archived", "Created", "NotSent", "Outcome", "Read", "Rejected", "Report", "Updated"]
+__all__ = [
+    "Ambiguous",
+    "Archived",
+    "Created",
+    "Difference",
+    "NotSent",
+    "Outcome",
+    "Read",
+    "Rejected",
+    "Report",
+    "Updated",
+]
 
 if sys.version_info >= (3, 13):
     from typing import TypeVar
@@ -26,19 +37,43 @@ R = TypeVar("R")
 M = TypeVar("M", default=Meeting[PlainProperties])
 
 
-class _Settled(Struct, Generic[R], frozen=True):
+class _Known(Struct, frozen=True, kw_only=True):
+    journaled: bool = True
+
+
+class _Settled(_Known, Generic[R], frozen=True):
     record: R
     ordinal: int
 
 
-class Created(_Settled[R], Generic[R, M], frozen=True):
-    """HubSpot made a new meeting of this record. `ordinal` counts the records of the source from 0."""
+class Difference(Struct, frozen=True):
+    """A property that HubSpot holds another value of than was `sent`."""
+
+    sent: Any
+    stored: str | None
+
+
+class _Written(_Settled[R], Generic[R], frozen=True, kw_only=True):
+    differs: Mapping[str, Difference] | None = None
+
+
+class Created(_Written[R], Generic[R, M], frozen=True):
+    """There is a meeting of this record now. `ordinal` counts the records of the source from 0.
+
+    `new`: True: HubSpot's answer says that it made it. None: the answer was lost, and the meeting found by its key.
+    False: it was found, and had been there before the run began: somebody else's, or an earlier run's.
+
+    `differs` (after `verify="values"`): the properties whose stored value is another one than was sent; None where
+    nobody looked. `journaled` is False where the journal could not be written any more: a resumed run will not know of
+    this outcome.
+    """
 
     meeting: M
+    new: bool | None = True
 
 
-class Updated(_Settled[R], Generic[R, M], frozen=True):
-    """HubSpot wrote this record's properties to a meeting that existed."""
+class Updated(_Written[R], Generic[R, M], frozen=True):
+    """HubSpot wrote this record's properties to a meeting that existed. `differs` as for `Created`."""
 
     meeting: M
 
@@ -64,8 +99,8 @@ class Rejected(_Settled[R], Generic[R], frozen=True):
 class Ambiguous(_Settled[R], Generic[R], frozen=True):
     """This record left, and no trustworthy answer names it. It may have been done; it was not repeated.
 
-    `why`: `timeout`, `reset`, `5xx`, `locked`, `unreadable`, `missing_in_answer`, `not_told_apart`, `cancelled` or
-    `stopped`.
+    `why`: `timeout`, `reset`, `5xx`, `locked`, `unreadable`, `missing_in_answer`, `not_told_apart`, `cancelled`,
+    `stopped`, or `crash` (a resumed run found it sent and without an answer).
     `error` is what was seen, where something was. `ids` are meetings of the answer that may be this record.
     """
 
@@ -77,7 +112,8 @@ class Ambiguous(_Settled[R], Generic[R], frozen=True):
 class NotSent(_Settled[R], Generic[R], frozen=True):
     """Surely nothing was done for this record, and it was not refused: it can be given to a new run.
 
-    `why`: `cancelled`, `stopped` (the run ended early, `error` says what for) or `unavailable` (retries ran out).
+    `why`: `cancelled`, `stopped` (the run ended early, `error` says what for), `unavailable` (retries ran out),
+    `deadline` (its `delivery_timeout_s` was over) or `daily_limit`.
     """
 
     why: str
@@ -98,13 +134,27 @@ _COUNTERS = {
 }
 
 
+_ALSO = {
+    "found": "of them found by key",
+    "settled_before": "settled before",
+    "unjournaled": "not journaled",
+    "differing": "stored otherwise",
+    "repaired": "repaired",
+    "unverified": "not verified",
+}
+
+
 class Report(Struct, kw_only=True):
     """The account of a run: once it has ended, however, `pulled == done + rejected + ambiguous + not_sent`.
 
     Counts of records: `pulled` (taken from the source), `created`, `updated`, `archived`, `read`, `rejected`,
     `ambiguous`, `not_sent`. Counts of requests: `requests` (attempts that went out), `retries` (of them, repeats),
     `rate_limited` (429 answers), `splits` (batches cut in two after a refusal). `bytes_sent` and `bytes_received` are
-    bodies without headers. `seconds` is the time since the run began. `quota_use` is the share of HubSpot's limit that
+    bodies without headers. Of the created ones, `found` had their answer lost, or were there, and were found by their
+    key. `settled_before` are records that the journal of an earlier run knows to be settled: they were passed over, and
+    are not in `pulled`. `unjournaled` outcomes could not be written to the journal. After `verify=`, `differing`
+    records were stored otherwise than sent, `repaired` ones sent again for it, and `unverified` ones could not be
+    looked at. `seconds` is the time since the run began. `quota_use` is the share of HubSpot's limit that
     the requests between the first and the last one took (1.0 = all of it), None without a limit or within its first
     window.
     `problems` keeps the first 100 outcomes that are rejected, ambiguous or not sent.
@@ -119,6 +169,12 @@ class Report(Struct, kw_only=True):
     rejected: int = 0
     ambiguous: int = 0
     not_sent: int = 0
+    found: int = 0
+    settled_before: int = 0
+    unjournaled: int = 0
+    differing: int = 0
+    repaired: int = 0
+    unverified: int = 0
     requests: int = 0
     retries: int = 0
     rate_limited: int = 0
@@ -155,7 +211,9 @@ class Report(Struct, kw_only=True):
         for outcome in outcomes:
             kind = type(outcome)
             tally[kind] = tally.get(kind, 0) + 1
-            if isinstance(outcome, (Rejected, Ambiguous, NotSent)) and len(self.problems) < _MOST_PROBLEMS:
+            if kind is Created:
+                self.found += cast("Created[Any]", outcome).new is not True
+            elif isinstance(outcome, (Rejected, Ambiguous, NotSent)) and len(self.problems) < _MOST_PROBLEMS:
                 self.problems += (outcome,)
         for kind, number in tally.items():
             name = _COUNTERS[kind]
@@ -170,6 +228,7 @@ class Report(Struct, kw_only=True):
         words += [
             f"{getattr(self, name):,} {name.replace('_', ' ')}" for name in _COUNTERS.values() if getattr(self, name)
         ]
+        words += [f"{getattr(self, name):,} {word}" for name, word in _ALSO.items() if getattr(self, name)]
         words += [f"{self.requests:,} requests", f"{self.retries:,} retries", f"{self.rate_limited:,} × 429"]
         words.append(f"{self.seconds:.1f} s ({self.records_per_second:,.0f} records/s)")
         if self.quota_use is not None:

@@ -21,7 +21,7 @@ from ..retry import Effect, effect_of, why
 from ..wire import rejection
 from .outcomes import Ambiguous, Archived, Created, NotSent, Outcome, Read, Rejected, Updated
 
-__all__ = ["Settlement", "settle_answer", "settle_archived", "settle_failure"]
+__all__ = ["Settlement", "comparable", "settle_answer", "settle_archived", "settle_failure"]
 
 
 class Settlement(NamedTuple):
@@ -44,11 +44,13 @@ def settle_answer(
     id_property: str | None = None,
     may_repeat: bool = True,
     into: type[Struct] | None = None,
+    learn: bool = False,
 ) -> Settlement:
     """What a 200, 201 or 207 says about each entry; meetings that were read have their properties `into` a Struct.
 
     Entries that it names neither as done nor as failed go to `again` when `may_repeat` (updates, upserts, reads), and
-    are ambiguous otherwise.
+    are ambiguous otherwise. With `learn`, entries that failed for one of several reasons which name nobody are
+    not rejected for all of them, but left open too: sent in smaller batches, each learns its own.
     """
     done, doubtful = _named(operation, entries, answer.results, id_property)
     failed, untied = _failed(entries, answer.errors)
@@ -66,7 +68,8 @@ def settle_answer(
             outcomes.append(Ambiguous(entry.record, entry.ordinal, "not_told_apart", error, ids))
         else:
             unnamed.append(entry)
-    if unnamed and untied and max(len(untied), (answer.num_errors or 0) - len(failed)) >= len(unnamed):
+    one_each = not learn or len(unnamed) == 1 or len({error.message for error in untied}) == 1
+    if unnamed and untied and one_each and max(len(untied), (answer.num_errors or 0) - len(failed)) >= len(unnamed):
         reason = _any_of(untied)
         outcomes += [Rejected(entry.record, entry.ordinal, reason) for entry in unnamed]
         unnamed = []
@@ -236,7 +239,7 @@ def _by_all_properties(
     """Tie by all written values; returns the results that fit no entry."""
     groups: dict[tuple[str, ...], dict[tuple[object, ...], list[Entry]]] = {}
     for entry in entries:
-        written = {name: _comparable(value) for name, value in (entry.sent or {}).items()}
+        written = {name: comparable(value) for name, value in (entry.sent or {}).items()}
         names = tuple(sorted(name for name, value in written.items() if value is not None))
         groups.setdefault(names, {}).setdefault(tuple(written[name] for name in names), []).append(entry)
     left = results
@@ -245,7 +248,7 @@ def _by_all_properties(
         fitting: dict[tuple[object, ...], list[Meeting]] = {}
         rest: list[Meeting] = []
         for meeting in left:
-            values = tuple(_comparable(meeting.properties.get(name)) for name in names)
+            values = tuple(comparable(meeting.properties.get(name)) for name in names)
             (fitting.setdefault(values, []) if values in groups[names] else rest).append(meeting)
         for values, meetings in fitting.items():
             _share(groups[names][values], meetings, done, doubtful)
@@ -257,7 +260,7 @@ def _share(
     twins: list[Entry], meetings: list[Meeting], done: dict[int, Meeting], doubtful: dict[int, tuple[str, ...]]
 ) -> None:
     """Entries that wrote the same values, and the results that hold them."""
-    if len(twins) == len(meetings) and len({_without_trace(entry) for entry in twins}) == 1:
+    if len(twins) == len(meetings) and len({entry.content for entry in twins}) == 1:
         # Alike to the last byte: whichever meeting each gets, the other would have been as right.
         done.update((entry.ordinal, meeting) for entry, meeting in zip(twins, meetings, strict=True))
     else:
@@ -265,11 +268,7 @@ def _share(
         doubtful.update((entry.ordinal, ids) for entry in twins)
 
 
-def _without_trace(entry: Entry) -> bytes:
-    return entry.encoded.rpartition(b',"objectWriteTraceId":')[0]
-
-
-def _comparable(value: object) -> object:
+def comparable(value: object) -> object:
     """A property value with HubSpot's coercions undone: times as Unix ms, numbers and booleans as their text."""
     if value is None or value == "":
         return None

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hubspot_meetings_async.bulk.engine import Operation, Run
+from hubspot_meetings_async.bulk.engine import Options, Run
+from hubspot_meetings_async.bulk.operation import Doubt, Operation
 from hubspot_meetings_async.bulk.outcomes import (
     Ambiguous,
     Archived,
@@ -55,7 +56,7 @@ def operation(fake: FakeHubSpot, name: str, **changes: Any) -> Operation:
         "name": name,
         "inputs": forms[name],
         "send": getattr(fake, name),
-        "may_repeat": name != "create",
+        "doubt": Doubt.HOLD if name == "create" else Doubt.REPEAT,
         "id_property": "n" if name == "upsert" else None,
         "quota": lambda: (190, 10.0),
     }
@@ -63,13 +64,7 @@ def operation(fake: FakeHubSpot, name: str, **changes: Any) -> Operation:
 
 
 def run_of(op: Operation, records: Any, **options: Any) -> Run[Any]:
-    defaults: dict[str, Any] = {
-        "max_batch_bytes": 1_000_000,
-        "workers": None,
-        "on_progress": None,
-        "rng": random.Random(1),
-    }
-    return Run(op, records, **{**defaults, **options})
+    return Run(op, records, options=Options(**{"read_in_thread": False, **options}), rng=random.Random(1))
 
 
 def marks(count: int) -> Iterator[dict[str, str]]:

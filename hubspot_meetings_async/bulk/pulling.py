@@ -1,0 +1,119 @@
+"""Reading a source of records: as fast as they are taken, and never at the cost of the event loop.
+
+This module knows the kinds of sources. It must not know what becomes of a record, HTTP, or batches.
+
+An iterable that may wait for something (a file, a cursor, a generator of any kind) is read in a thread, some records
+at a time; lists and other containers have them at hand.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Collection, Iterable, Iterator
+from typing import Final, Generic, TypeVar
+
+import anyio
+import anyio.to_thread
+
+__all__ = ["AsyncSource", "Pull", "ReadySource", "Source", "ThreadSource", "source_of"]
+
+R = TypeVar("R")
+
+_MOST_AT_ONCE: Final = 100
+_LONGEST_PULL_S: Final = 0.05
+"""A source that gives records slowly is not read on until there are a hundred."""
+
+Pull = Callable[[R], bool]
+"""Takes one record in; True when the source shall rest, since there is something to do with what came."""
+
+
+class Source(Generic[R]):
+    """Where records come from."""
+
+    async def pull(self, accept: Pull[R]) -> bool:
+        """Give records to `accept` until it says to rest; False at the end. Raises: whatever the source raises."""
+        raise NotImplementedError
+
+    def stop(self) -> None:
+        """End the wait for a record, where one can be ended."""
+
+
+class ReadySource(Source[R]):
+    """A container, or an iterable that its owner wants to be read on the event loop."""
+
+    def __init__(self, records: Iterable[R]) -> None:
+        self._records = iter(records)
+
+    async def pull(self, accept: Pull[R]) -> bool:
+        """Without a wait."""
+        return any(map(accept, self._records))
+
+
+class ThreadSource(Source[R]):
+    """An iterable that may block: read in a thread, one at a time, no further than what is asked for."""
+
+    def __init__(self, records: Iterable[R]) -> None:
+        self._records = records
+        self._iterator: Iterator[R] | None = None
+        self._failure: Exception | None = None
+        self._ended = False
+
+    async def pull(self, accept: Pull[R]) -> bool:
+        """What a thread reads in a twentieth of a second, a hundred records at most.
+
+        A cancelled wait ends when the record that the thread waits for is there: it would be lost otherwise.
+        """
+        if not self._ended:
+            for item in await anyio.to_thread.run_sync(self._read):
+                accept(item)
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            raise failure
+        return not self._ended
+
+    def _read(self) -> list[R]:
+        items: list[R] = []
+        until = time.monotonic() + _LONGEST_PULL_S
+        try:
+            if self._iterator is None:
+                self._iterator = iter(self._records)
+            for item in self._iterator:
+                items.append(item)
+                if len(items) >= _MOST_AT_ONCE or time.monotonic() >= until:
+                    return items
+        except Exception as error:  # noqa: BLE001 - raised where the run can take it, after the records before it
+            if "thread" in str(error):
+                error.add_note("this source belongs to the thread that made it: pass read_in_thread=False")
+            self._failure = error
+        self._ended = True
+        return items
+
+
+class AsyncSource(Source[R]):
+    """An async iterable."""
+
+    def __init__(self, records: AsyncIterator[R]) -> None:
+        self._records = records
+        self._scope: anyio.CancelScope | None = None
+
+    async def pull(self, accept: Pull[R]) -> bool:
+        """Record by record. One scope a batch, so that `stop` can end a wait for the source and nothing else."""
+        with anyio.CancelScope() as self._scope:
+            async for item in self._records:
+                if accept(item):
+                    return True
+        return False
+
+    def stop(self) -> None:
+        """End the wait for the next record."""
+        if self._scope is not None:
+            self._scope.cancel()
+
+
+def source_of(records: Iterable[R] | AsyncIterable[R], *, in_thread: bool | None) -> Source[R]:
+    """The source that `records` are. `in_thread` None: everything but containers is read in a thread."""
+    if isinstance(records, AsyncIterable):
+        return AsyncSource(aiter(records))
+    if in_thread is None:
+        in_thread = not isinstance(records, Collection)
+    return ThreadSource(records) if in_thread else ReadySource(records)
