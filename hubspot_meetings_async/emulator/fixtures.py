@@ -268,11 +268,10 @@ class _Account:
 
     def _free_ms(self, owner: User, day: date, minute: int) -> int:
         """This time of day where the owner works, or half hours later if it is taken."""
-        local = zone(owner.timezone)
-        for later in range(minute, _CLOSES, 30):
-            start_ms = round(datetime.combine(day, time(later // 60, later % 60), tzinfo=local).timestamp() * 1000)
-            if (owner.user_id, start_ms) not in self._taken:
-                break
+        opens_ms = round(datetime.combine(day, time(_OPENS // 60), tzinfo=zone(owner.timezone)).timestamp() * 1000)
+        offered = [opens_ms + (later - _OPENS) * MINUTE_MS for later in range(minute, _CLOSES, 30)]
+        free = (at for at in offered if (owner.user_id, at) not in self._taken)
+        start_ms = next(free, offered[-1])
         self._taken.add((owner.user_id, start_ms))
         return start_ms
 
