@@ -31,7 +31,7 @@ from ..retry import RetryBudget, RetryPolicy
 from .account import Account, Told
 from .batches import Batch, Cutter
 from .carrier import Carrier
-from .journal.journal import Job, JournalFile
+from .journal.journal import Job, JournalPlace
 from .operation import Doubt, Operation
 from .outcomes import M, Outcome, R, Rejected, Report
 from .pieces import Flight, Piece
@@ -61,7 +61,7 @@ class Options(Struct, frozen=True, kw_only=True):
     delivery_timeout_s: float | None = None
     wait_for_reset: bool = False
     read_in_thread: bool | None = None
-    journal: JournalFile | None = None
+    journal: JournalPlace | None = None
 
     def __post_init__(self) -> None:
         workers, timeout_s = self.workers, self.delivery_timeout_s

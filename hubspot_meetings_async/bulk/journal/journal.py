@@ -10,7 +10,7 @@ import os
 import time
 from array import array
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import anyio.to_thread
 import msgspec
@@ -24,7 +24,7 @@ from .rows import ACK, END, INTENT, NOTE, SESSION, UNDONE, Ack, End, Intent, Not
 if TYPE_CHECKING:
     from .store import Durability, Store
 
-__all__ = ["Job", "Journal", "JournalFile", "Resume", "journal_file"]
+__all__ = ["Job", "Journal", "JournalFile", "JournalPlace", "Resume", "journal_file"]
 
 _encode: Final = msgspec.msgpack.Encoder().encode
 
@@ -53,6 +53,14 @@ class Job(Struct, frozen=True, kw_only=True):
                     f"this journal is of a job whose {name.replace('_', ' ')} is {meta.get(name, 'not set')!r}, and "
                     f"this run's is {mine.get(name, 'not set')!r}; nothing was sent. Each job has a journal of its own."
                 )
+
+
+class JournalPlace(Protocol):
+    """Where a run finds its journal."""
+
+    async def open(self, job: Job) -> Journal:
+        """The journal of this job, new or to go on with. Raises: JournalError or one of its kinds."""
+        ...
 
 
 class JournalFile(Struct, frozen=True, kw_only=True):
