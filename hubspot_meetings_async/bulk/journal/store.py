@@ -20,7 +20,8 @@ from typing import Literal, Protocol
 import anyio
 
 from ...errors import ConfigurationError, JournalError
-from .database import FORMAT, MOST_ROWS, Database, Row
+from .claim import FORMAT
+from .database import MOST_ROWS, Database, Row
 
 __all__ = ["Durability", "Store", "memory_store", "open_store"]
 
