@@ -224,6 +224,9 @@ def _quoted(name: str, text: str) -> str:
 # ---- in -----------------------------------------------------------------------------------------------------------
 
 
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
 def parse(request: Request[T], response: Response, *, validate: bool = True) -> T:
     """The value a success answer holds.
 
@@ -244,13 +247,20 @@ def parse(request: Request[T], response: Response, *, validate: bool = True) -> 
         return cast("T", None)
     try:
         return request.decoder.decode(response.body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        if not validate and isinstance(error, msgspec.ValidationError):
-            return cast("T", as_far_as_it_fits(msgspec.json.decode(response.body), request.decoder.type))
-        form = _form(response, quoting=request.bearer)
-        raise UnexpectedResponse(
-            f"HubSpot answered {status}, but the body can not be read ({form}): {error}", status=status
-        ) from None
+    except _UNREADABLE as error:
+        problem: Exception = error
+    # A room may bring a reader of its own, which has no type to go by.
+    wanted: object = getattr(request.decoder, "type", None)
+    if not validate and wanted is not None and isinstance(problem, msgspec.ValidationError):
+        # It ends at the first misfit: whether the rest is JSON at all shows here.
+        try:
+            return cast("T", as_far_as_it_fits(msgspec.json.decode(response.body), wanted))
+        except _UNREADABLE as error:
+            problem = error
+    form = _form(response, quoting=request.bearer)
+    raise UnexpectedResponse(
+        f"HubSpot answered {status}, but the body can not be read ({form}): {problem}", status=status
+    )
 
 
 class _ErrorBody(Struct, rename="camel"):
@@ -288,7 +298,7 @@ def _error(response: Response, *, quoting: bool) -> HubSpotError:
         )
     try:
         body = _error_decoder.decode(response.body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except _UNREADABLE:
         body = _ErrorBody(message=f"no error body of HubSpot's ({_form(response, quoting=quoting)})")
     said = body.message if isinstance(body.message, str) and body.message else f"status {status} without a message"
     message, inner = _plain_message(said)
@@ -335,7 +345,7 @@ def _plain_message(message: str) -> tuple[str, tuple[ErrorDetail, ...]]:
         return message, ()
     try:
         problems = _problems_decoder.decode(message[len(_LISTED) :])
-    except (msgspec.DecodeError, RecursionError):
+    except _UNREADABLE:
         return message, ()
     details = tuple(
         ErrorDetail(message=printable(problem.message), code=_text(problem.error), property_name=_text(problem.name))

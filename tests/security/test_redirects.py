@@ -99,15 +99,15 @@ class TestLinksInAnswers:
                 row = '{"toObjectId":2,"associationTypes":[]}'
             first = f'{{"total":2,"results":[{row}],"paging":{{"next":{{"after":"7","link":"{evil}"}}}}}}'
             last = f'{{"total":2,"results":[{row}]}}'.replace('"id":"1"', '"id":"2"')
-            async with listening(answering(json_answer(first), json_answer(last))) as server:
-                async with client(server.url) as hubspot:
-                    pages: dict[str, Callable[[], AsyncIterable[Any]]] = {
-                        "list": lambda: hubspot.meetings.list(),
-                        "search": lambda: hubspot.meetings.search(where("a").eq("b")),
-                        "links": lambda: hubspot.scheduler.links(),
-                        "associations": lambda: hubspot.associations.list("meetings", 1, "contacts"),
-                    }[name]
-                    got = [item async for item in pages()]
+            script = answering(json_answer(first), json_answer(last))
+            async with listening(script) as server, client(server.url) as hubspot:
+                pages: dict[str, Callable[[], AsyncIterable[Any]]] = {
+                    "list": lambda: hubspot.meetings.list(),
+                    "search": lambda: hubspot.meetings.search(where("a").eq("b")),
+                    "links": lambda: hubspot.scheduler.links(),
+                    "associations": lambda: hubspot.associations.list("meetings", 1, "contacts"),
+                }
+                got = [item async for item in pages[name]()]
             assert len(got) >= 1
             assert len(server.requests) == 2
             assert b"7" in server.requests[1]

@@ -199,7 +199,7 @@ class TestErrors:
             await self.check("https://api.hubapi.com", proxy=url)
 
     async def test_cancelled(self) -> None:
-        """A call that is cancelled in flight: aiohttp's own frames, which hold the headers, are not in its traceback."""
+        """A call that is cancelled in flight: aiohttp's frames, which hold the headers, are not in its traceback."""
         for call in CALLS.values():
             arrived = asyncio.Event()
             async with listening(sending(then="hold", tell=arrived)) as server:
