@@ -112,7 +112,8 @@ def running(options: Sequence[str]) -> Generator[Witness]:
         start_new_session=True,
     )
     try:
-        assert process.stdout is not None  # noqa: S101 - for the type checker: it was asked for above
+        if process.stdout is None:  # for the type checker: it was asked for above
+            raise OSError("the emulator has no output to read")
         url = process.stdout.readline().removeprefix("HubSpot emulator on ").strip()
         if not url:
             raise OSError("the emulator did not start; its words are above")
