@@ -1,5 +1,5 @@
-/* Stands between SQLite and the C library (LD_PRELOAD): counts what is synced, makes a sync fail or slow, and kills the
-   process before its n-th change of a file. It knows calls and file names, nothing of journals but their `-wal`. */
+/* Stands between SQLite and the C library (LD_PRELOAD): counts what is synced, makes a sync fail, slow or pretended, and
+   kills the process before its n-th change of a file. It knows calls and file names, nothing of journals but their `-wal`. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -10,13 +10,14 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-static volatile long syncs, synced_wal_bytes, fails, slow_us, steps, kill_at;
+static volatile long syncs, synced_wal_bytes, fails, slow_us, pretends, steps, kill_at;
 
 long shim_syncs(void) { return syncs; }
 long shim_synced_wal_bytes(void) { return synced_wal_bytes; }
 long shim_steps(void) { return steps; }
 void shim_fail_next(long count) { fails = count; }
 void shim_slow(long microseconds) { slow_us = microseconds; }
+void shim_pretend(long yes) { pretends = yes; }
 void shim_kill_at(long step) { steps = 0; kill_at = step; }
 
 static void step(void) {
@@ -41,6 +42,7 @@ static int synced(int fd, const char *call) {
         errno = EIO;
         return -1;
     }
+    if (pretends) return 0;
     int (*real)(int) = (int (*)(int))dlsym(RTLD_NEXT, call);
     int result = real(fd);
     if (result == 0 && is_wal(fd)) synced_wal_bytes = status.st_size;
