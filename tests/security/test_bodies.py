@@ -220,7 +220,7 @@ WORDS = ("id", "results", "errors", "message", "context", "status", "category", 
          "from", "to", "labels", "link", "slug", "customParams", "linkAvailability", "availabilities", "name", "type",
          "label", "fieldType", "options", "hidden", "startTime", "endTime", "isOffline", "calendarEventId")  # fmt: skip
 TEXTS = ("", "1", "é", "\u202e", "\x1b[2J", "2026-01-01T00:00:00Z", "1e9", "x" * 300, "COMPLETE", "PENDING",
-         "Property values were not valid: [{\"message\":1}]", "Property values were not valid: [[", 
+         "Property values were not valid: [{\"message\":1}]", "Property values were not valid: [[",
          "\r\nX: 1")  # fmt: skip
 
 
