@@ -6,6 +6,7 @@ anything that is not there anyway, before a test asks for the fixture.
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING, Any
@@ -44,9 +45,13 @@ def hubspot_emulator(
     words = dict(hubspot_emulator_options)
     for marker in reversed(list(request.node.iter_markers("hubspot"))):
         if marker.args:
-            raise pytest.UsageError("@pytest.mark.hubspot takes words only, such as limit=100")
+            pytest.fail("@pytest.mark.hubspot takes words only, such as limit=100", pytrace=False)
         words.update(marker.kwargs)
-    with _emulator(words) as running:
+    try:
+        emulator = _emulator(words)
+    except (TypeError, ValueError) as error:
+        pytest.fail(f"@pytest.mark.hubspot: {error}", pytrace=False)
+    with emulator as running:
         request.node.stash[_running] = running
         yield running
 
@@ -69,26 +74,27 @@ def pytest_runtest_makereport(
     """Show with a failed test what it had sent, unless its message says so already."""
     report = yield
     running = item.stash.get(_running, None)
-    if report.failed and running is not None and call.when == "call":
+    if report.failed and running is not None and call.when != "teardown":
         told = running.report()
-        if told not in report.longreprtext:
+        if told.partition("\n")[0] not in report.longreprtext:
             report.sections.append(("HubSpot emulator", told))
     return report
 
 
 def _emulator(words: dict[str, Any]) -> ThreadedEmulator:
-    """The account these words describe. Raises: pytest.UsageError."""
+    """The account these words describe. Raises: ValueError that names the word."""
     from hubspot_meetings_async.emulator import TOKEN, Emulator, ThreadedEmulator
 
+    known = [*inspect.signature(Emulator).parameters, "token", "unique_properties"]
+    foreign = [word for word in words if word not in known]
+    if foreign:
+        raise ValueError(f"unknown: {', '.join(foreign)}; it takes {', '.join(known)}")
     token = words.pop("token", TOKEN)
     unique = words.pop("unique_properties", ())
     if isinstance(unique, str):
-        raise pytest.UsageError("@pytest.mark.hubspot: unique_properties takes a list of names, not one string")
-    try:
-        options: dict[str, Any] = {"tokens": [token], "keep_bodies": True, **words}
-        emulator = Emulator(**options)
-        for name in unique:
-            emulator.portal.add_property(name, unique=True)
-    except (TypeError, ValueError) as error:
-        raise pytest.UsageError(f"@pytest.mark.hubspot: {error}") from None
+        raise ValueError(f"unique_properties takes a list of names, not one string: {unique!r}")
+    options: dict[str, Any] = {"tokens": [token], "keep_bodies": True, **words}
+    emulator = Emulator(**options)
+    for name in unique:
+        emulator.portal.add_property(name, unique=True)
     return ThreadedEmulator(emulator, token=token)

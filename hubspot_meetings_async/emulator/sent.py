@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlencode
 
 import msgspec
 
@@ -65,7 +65,8 @@ class SentRequest(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def __str__(self) -> str:
-        told = [f"{self.method} {self.path} -> {self.status or 'no answer'}"]
+        query = f"?{urlencode(self.query, doseq=True)}" if self.query else ""
+        told = [f"{self.method} {self.path}{query} -> {self.status or 'no answer'}"]
         if self.fault is not None:
             told.append(f"fault: {self.fault}")
         inputs = _inputs(self.body)

@@ -283,11 +283,10 @@ class ThreadedEmulator:
         requests = self.requests
         found = [request for request in requests if wanted.matches(request)]
         if len(found) != times if times is not None else not found:
-            expected = "at least once" if times is None else f"{times} time{'s' * (times != 1)}"
-            question = wanted if json is not msgspec.UNSET else None
+            not_times = "" if times is None else f", not {_often(times)}"
+            question = None if json is msgspec.UNSET else wanted
             raise AssertionError(
-                f"expected {wanted}\n  {expected}, but it was sent {len(found)} time{'s' * (len(found) != 1)};\n"
-                + told(requests, bodies_of=question)
+                f"{wanted} was sent {_often(len(found))}{not_times};\n{told(requests, bodies_of=question)}"
             )
         return found
 
@@ -336,6 +335,10 @@ class ThreadedEmulator:
         ]
         if waiting:
             raise AssertionError(f"faults still wait for their requests: {'; '.join(waiting)};\n{self.report()}")
+
+
+def _often(times: int) -> str:
+    return "once" if times == 1 else f"{times} times"
 
 
 def _duplicates(emulator: Emulator, property: str, object_type: str) -> tuple[dict[str, list[str]], dict[str, str]]:
