@@ -32,8 +32,11 @@ __all__ = [
     "Values",
     "associated_ids",
     "field_of",
-    "matches_query",
     "predicate",
+    "query_starts",
+    "query_words",
+    "token_patterns",
+    "token_words",
 ]
 
 ASSOCIATIONS = "associations."
@@ -73,7 +76,7 @@ class Field:
     @property
     def ordered(self) -> bool:
         """Whether ranges of its values can be looked up in an index."""
-        return self.type in ("number", "datetime", "date")
+        return not self.several
 
     def text(self, record: Record, values: Values) -> str | None:
         """The value as it is stored; None when there is none."""
@@ -163,7 +166,7 @@ def _condition(field: Field, operator: str, given: FilterInput) -> Predicate:
     if given.value is None:
         raise validation(f"Operator {given.operator} on {field.name} needs a value")
     if operator == "CONTAINS_TOKEN":
-        return _contains(field, _text(given.value))
+        return _contains(field, given.value)
     low = field.operand(given.value)
     if operator == "EQ":
         return _equals(field, {low})
@@ -202,29 +205,40 @@ def _compares(field: Field, operator: str, operand: Key) -> Predicate:
     return lambda record, values: key(record, values) >= operand
 
 
-def _contains(field: Field, value: str) -> Predicate:
-    exact = field.type == "enumeration"
-    patterns = [_literal_but_stars(word) for word in (value if exact else value.lower()).split()]
+def _contains(field: Field, value: Raw) -> Predicate:
+    patterns = [_literal_but_stars(pattern) for pattern in token_patterns(field, value)]
 
     def contains(record: Record, values: Values) -> bool:
-        text = field.text(record, values) or ""
-        words = _words(text if exact else text.lower())
+        words = token_words(field, record, values)
         return all(any(fnmatchcase(word, pattern) for word in words) for pattern in patterns)
 
     return contains
 
 
-def matches_query(plural: str, query: str) -> Predicate:
-    """The condition of a query on the texts of an object type."""
-    wanted = _WORD.findall(query.lower())
-    names = _SEARCHED.get(plural, ())
+def token_patterns(field: Field, value: Raw) -> list[str]:
+    """The words `CONTAINS_TOKEN` looks for."""
+    text = _text(value)
+    return (text if field.type == "enumeration" else text.lower()).split()
 
-    def holds(record: Record, values: Values) -> bool:
-        text = " ".join(values.get(name, "") for name in names)
-        words = _WORD.findall(_TAG.sub(" ", text).lower())
-        return all(any(word.startswith(start) for word in words) for start in wanted)
 
-    return holds
+def token_words(field: Field, record: Record, values: Values) -> set[str]:
+    """The words it looks among, with and without the signs in and around them: `ada@example.com` is found by
+    `example`."""
+    text = field.text(record, values) or ""
+    if field.type != "enumeration":
+        text = text.lower()
+    return {*text.split(), *_WORD.findall(text)}
+
+
+def query_words(plural: str, values: Values) -> list[str]:
+    """The words that a query on an object type looks among."""
+    text = " ".join(values.get(name, "") for name in _SEARCHED.get(plural, ()))
+    return _WORD.findall(_TAG.sub(" ", text).lower())
+
+
+def query_starts(query: str) -> list[str]:
+    """The beginnings of words that a query looks for."""
+    return _WORD.findall(query.lower())
 
 
 def associated_ids(book: AssociationBook, plural: str, given: FilterInput) -> set[int]:
@@ -244,11 +258,6 @@ def associated_ids(book: AssociationBook, plural: str, given: FilterInput) -> se
             raise validation(f"{given.property_name} takes ids, not {text}")
         found.update(book.ends(other.plural, int(text), plural))
     return found
-
-
-def _words(text: str) -> set[str]:
-    """The words of a text with and without the signs in and around them: `ada@example.com` is found by `example`."""
-    return {*text.split(), *_WORD.findall(text)}
 
 
 def _literal_but_stars(word: str) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 from .records import ObjectStore, Record
 from .search_filters import Field, Key
+from .search_words import WordIndex, Words
 
 __all__ = ["SearchIndex", "SortedIndex", "Span"]
 
@@ -55,6 +56,25 @@ class SortedIndex:
         if at_once:
             self._rebuild()
 
+    def within(self, spans: list[Span], ids: set[int]) -> set[int]:
+        """Those of some records whose values lie in some places."""
+        long = sum(stop - start for start, stop in spans)
+        if long <= len(ids):
+            return {id_ for start, stop in spans for _, id_ in self.entries[start:stop] if id_ in ids}
+        ends = [(self.entries[start], self.entries[stop - 1]) for start, stop in spans]
+        keyed = ((self.keys[id_], id_) for id_ in ids if id_ in self.keys)
+        return {entry[1] for entry in keyed if any(first <= entry <= last for first, last in ends)}
+
+    def sort(self, ids: set[int], *, descending: bool) -> list[int]:
+        """Some records in order of value and id, those without a value behind the others."""
+        if len(ids) * 4 > len(self.entries):
+            valued = [id_ for _, id_ in self.entries if id_ in ids]
+        else:
+            valued = [id_ for _, id_ in sorted((self.keys[id_], id_) for id_ in ids if id_ in self.keys)]
+        if descending:
+            valued.reverse()
+        return valued if len(valued) == len(ids) else [*valued, *sorted(ids.intersection(self.without))]
+
     def span(self, low: Bound | None, high: Bound | None) -> Span:
         """The places of the values between two bounds."""
         start = 0 if low is None else self._place(low[0], behind=not low[1])
@@ -97,6 +117,7 @@ class SearchIndex:
         self._unseen: dict[int, deque[Record | None]] = {}
         self._changed: set[int] = set()
         self._indexes: dict[str, SortedIndex] = {}
+        self._word_indexes: dict[str, WordIndex] = {}
         store.watcher = self
 
     def added(self, record: Record, now_ms: int) -> None:
@@ -148,14 +169,31 @@ class SearchIndex:
         index = self._indexes.get(field.name)
         if index is None:
             index = self._indexes[field.name] = SortedIndex(field)
-            index.fill(seen for record in self._store if (seen := self.record(record.id)) is not None)
+            index.fill(self._seen())
         return index
+
+    def words(self, name: str, words: Words) -> WordIndex:
+        """The index of some words of the records, up to date.
+
+        Args:
+            name: what it goes by; the same name must always come with the same words.
+        """
+        self._catch_up()
+        index = self._word_indexes.get(name)
+        if index is None:
+            index = self._word_indexes[name] = WordIndex(words)
+            index.fill(self._seen())
+        return index
+
+    def _seen(self) -> Iterator[Record]:
+        return (seen for record in self._store if (seen := self.record(record.id)) is not None)
 
     def _catch_up(self) -> None:
         if self._changed:
             changed = {id_: self.record(id_) for id_ in self._changed}
             self._changed.clear()
-            for index in self._indexes.values():
+            indexes: list[SortedIndex | WordIndex] = [*self._indexes.values(), *self._word_indexes.values()]
+            for index in indexes:
                 index.follow(changed)
 
     def _hold(self, id_: int, before: Record | None, now_ms: int) -> None:
@@ -165,5 +203,5 @@ class SearchIndex:
 
     def _show(self, id_: int) -> None:
         self.version += 1
-        if self._indexes:
+        if self._indexes or self._word_indexes:
             self._changed.add(id_)

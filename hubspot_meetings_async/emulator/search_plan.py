@@ -1,7 +1,8 @@
 """Finding the records that satisfy a search without reading all of them.
 
-Conditions on numbers and moments are ranges of a sorted index; whatever is left is asked of the records in the
-narrowest range only. A search that is one range in the order of its sort reads no record at all.
+Equality and ranges are places in a sorted index, queries and words are looked up in an index of words; whatever is
+left is asked of the records in the narrowest range only. A search with nothing left to ask reads no record but those
+of its page.
 
 Must not know requests.
 """
@@ -18,15 +19,28 @@ import msgspec
 from .behaviour import Behaviour
 from .crm import Crm
 from .records import Record
-from .search_filters import ASSOCIATIONS, Field, Key, Predicate, associated_ids, field_of, matches_query, predicate
+from .search_filters import (
+    ASSOCIATIONS,
+    Field,
+    Key,
+    Predicate,
+    associated_ids,
+    field_of,
+    predicate,
+    query_starts,
+    query_words,
+    token_patterns,
+    token_words,
+)
 from .search_index import SearchIndex, SortedIndex, Span
 from .search_request import FilterInput, Search
+from .search_words import WordIndex
 
 __all__ = ["Finder"]
 
 DEFAULT_SORT = "hs_createdate"
 _KEPT_RESULTS = 8
-_RANGES = ("EQ", "IN", "LT", "LTE", "GT", "GTE", "BETWEEN")
+_RANGES = ("EQ", "IN", "LT", "LTE", "GT", "GTE", "BETWEEN", "HAS_PROPERTY")
 
 _encode = msgspec.json.Encoder().encode
 
@@ -38,7 +52,7 @@ class _Plan(NamedTuple):
     spans: list[Span]
     """Where in the index they are; without an index, anywhere."""
     ids: set[int] | None
-    """Those that association filters leave."""
+    """Those that associations, words and the query leave, all of them seen by search."""
     conditions: list[Predicate]
     """What is left to ask of each record."""
 
@@ -57,14 +71,17 @@ class Finder:
         """The number of all results, and the records of the page. Raises: Refusal for filters that make no sense."""
         self.index.see(now_ms)
         order = self.index.sorted_by(field_of(self._crm.book, wanted.sort or DEFAULT_SORT))
-        plans = [self._plan(group) for group in wanted.groups]
+        queried = self._queried(wanted.query)
+        plans = [self._plan(group, queried) for group in wanted.groups]
+        if queried is not None and not plans:
+            plans = [_Plan(None, [], queried, [])]
         total, ids = self._in_order(order, plans, wanted) or self._page_of_all(order, plans, wanted)
         records = (self.index.record(id_) for id_ in ids)
         return total, [record for record in records if record is not None]
 
     def _in_order(self, order: SortedIndex, plans: list[_Plan], wanted: Search) -> tuple[int, Sequence[int]] | None:
         """The page, if the results are one piece of the index they are sorted by."""
-        if wanted.query or len(plans) > 1:
+        if len(plans) > 1:
             return None
         if not plans:
             return self._page_of_everything(order, wanted)
@@ -97,29 +114,21 @@ class Finder:
 
     def _all(self, order: SortedIndex, plans: list[_Plan], wanted: Search) -> list[int]:
         """All results in the order asked for."""
-        query = [matches_query(self._crm.type.plural, wanted.query)] if wanted.query else []
         found: set[int] = set()
-        for plan in plans or [_Plan(None, [], None, [])]:
-            found.update(self._satisfying(order, plan, query))
-        keys = order.keys
-        valued: list[tuple[Any, int]] = sorted((keys[id_], id_) for id_ in found if id_ in keys)
-        if wanted.descending:
-            valued.reverse()
-        return [*(id_ for _, id_ in valued), *sorted(id_ for id_ in found if id_ not in keys)]
+        for plan in plans:
+            found.update(self._satisfying(order, plan))
+        return order.sort(found, descending=wanted.descending)
 
-    def _satisfying(self, order: SortedIndex, plan: _Plan, query: list[Predicate]) -> Iterable[int]:
+    def _satisfying(self, order: SortedIndex, plan: _Plan) -> Iterable[int]:
         """The ids one group holds for."""
         ids = plan.ids
         if plan.source is not None:
-            pieces = (plan.source.entries[start:stop] for start, stop in plan.spans)
-            ranged = (id_ for _, id_ in chain.from_iterable(pieces))
-            ids = set(ranged) if ids is None else ids.intersection(ranged)
+            if ids is None:
+                ids = {id_ for start, stop in plan.spans for _, id_ in plan.source.entries[start:stop]}
+            else:
+                ids = plan.source.within(plan.spans, ids)
         candidates: Iterable[int] = chain(order.keys, order.without) if ids is None else ids
-        conditions = [*plan.conditions, *query]
-        if not conditions:
-            # Ids out of an index are seen by search; those out of associations need not be.
-            return candidates if plan.ids is None else [id_ for id_ in candidates if self.index.record(id_) is not None]
-        return self._filtered(candidates, conditions)
+        return self._filtered(candidates, plan.conditions) if plan.conditions else candidates
 
     def _filtered(self, candidates: Iterable[int], conditions: list[Predicate]) -> Iterable[int]:
         for id_ in candidates:
@@ -129,10 +138,23 @@ class Finder:
                 if all(holds(record, values) for holds in conditions):
                     yield id_
 
-    def _plan(self, group: Sequence[FilterInput]) -> _Plan:
+    def _queried(self, query: str | None) -> set[int] | None:
+        """The ids a query holds for; None for all."""
+        ids: set[int] | None = None
+        plural = self._crm.type.plural
+        for start in query_starts(query or ""):
+            words = self.index.words("query", lambda record: query_words(plural, record.properties()))
+            ids = _both(ids, words.starting(start))
+        return ids
+
+    def _worded(self, field: Field) -> WordIndex:
+        """The index of a property's words."""
+        return self.index.words(field.name, lambda record: token_words(field, record, record.properties()))
+
+    def _plan(self, group: Sequence[FilterInput], queried: set[int] | None) -> _Plan:
         """Which index leaves the fewest records to ask, and what to ask of them."""
         crm = self._crm
-        ids: set[int] | None = None
+        ids = queried
         conditions: dict[str, list[Predicate]] = {}
         ranges: dict[str, tuple[SortedIndex, list[Span]]] = {}
         rest: list[Predicate] = []
@@ -140,10 +162,15 @@ class Finder:
             name = given.property_name
             if name.startswith(ASSOCIATIONS):
                 tied = associated_ids(crm.account.associations, crm.type.plural, given)
-                ids = tied if ids is None else ids & tied
+                ids = _both(ids, {id_ for id_ in tied if self.index.record(id_) is not None})
                 continue
             asked = predicate(crm.book, given, negation_matches_empty=self._behaviour.negation_matches_empty)
             field = field_of(crm.book, name)
+            if given.operator == "CONTAINS_TOKEN" and (patterns := token_patterns(field, given.value)):
+                worded = self._worded(field)
+                for pattern in patterns:
+                    ids = _both(ids, worded.like(pattern))
+                continue
             if not field.ordered or given.operator not in _RANGES:
                 rest.append(asked)
                 continue
@@ -163,8 +190,10 @@ class Finder:
 def _spans(index: SortedIndex, field: Field, given: FilterInput) -> list[Span]:
     """The places a condition on a number or a moment holds for, in order and apart from each other."""
     operator = given.operator
-    if operator == "IN":
-        operands: set[Any] = {field.operand(raw) for raw in given.values or ()}
+    if operator == "HAS_PROPERTY":
+        spans = [index.span(None, None)]
+    elif operator == "IN":
+        operands: set[Any] = {field.operand(raw, exact=True) for raw in given.values or ()}
         keys: list[Key] = sorted(operands)
         spans = [index.span((key, True), (key, True)) for key in keys]
     else:
@@ -178,6 +207,11 @@ def _spans(index: SortedIndex, field: Field, given: FilterInput) -> list[Span]:
         else:
             spans = [index.span((key, operator == "GTE"), None)]
     return [span for span in spans if span[0] < span[1]]
+
+
+def _both(some: set[int] | None, others: set[int]) -> set[int]:
+    """What two sets have in common; None is everything."""
+    return others if some is None else some & others
 
 
 def _common(some: list[Span], others: list[Span]) -> list[Span]:

@@ -3,6 +3,7 @@
 The reference keeps every state the account went through and scans the one that search should see.
 """
 
+import re
 from copy import deepcopy
 from datetime import UTC, datetime
 from typing import Any
@@ -54,8 +55,11 @@ def conditions(draw: st.DrawFn) -> dict[str, Any]:
     given["operator"] = operator = draw(
         st.sampled_from(["EQ", "NEQ", "LT", "LTE", "GT", "GTE", "BETWEEN", "IN", "NOT_IN"])
         | st.sampled_from(["HAS_PROPERTY", "NOT_HAS_PROPERTY"])
+        | st.sampled_from(["CONTAINS_TOKEN", "NOT_CONTAINS_TOKEN"] if name == "hs_meeting_title" else ["EQ"])
     )
-    if operator in ("IN", "NOT_IN"):
+    if operator.endswith("CONTAINS_TOKEN"):
+        given["value"] = draw(st.sampled_from(["kick", "Kick-off", "kick-*", "*ff", "b a", "k*f", "*", "a", "[a]"]))
+    elif operator in ("IN", "NOT_IN"):
         given["values"] = draw(st.lists(values, min_size=1, max_size=3))
     else:
         given["value"] = draw(values)
@@ -101,6 +105,8 @@ def holds(row: dict[str, Any], condition: dict[str, Any]) -> bool:
         return found is (operator == "IN")
     if operator == "HAS_PROPERTY":
         return True
+    if operator.endswith("CONTAINS_TOKEN"):
+        return contains(value.lower(), condition["value"].lower()) is (operator == "CONTAINS_TOKEN")
     low = comparable(name, condition["value"])
     if operator == "BETWEEN":
         return bool(low <= here <= comparable(name, condition["highValue"]))
@@ -114,6 +120,12 @@ def holds(row: dict[str, Any], condition: dict[str, Any]) -> bool:
             "GTE": here >= low,
         }[operator]
     )
+
+
+def contains(text: str, tokens: str) -> bool:
+    words = {*text.split(), *text.replace("-", " ").split()}
+    patterns = [re.compile(".*".join(re.escape(part) for part in token.split("*"))) for token in tokens.split()]
+    return all(any(pattern.fullmatch(word) for word in words) for pattern in patterns)
 
 
 def asked_for(row: dict[str, Any], query: str) -> bool:
