@@ -9,6 +9,7 @@ BENCHMARKS = {
     "limiter": ("benchmarks.limiter_sim",),
     "bulk": ("benchmarks.bulk_create",),
     "memory": ("benchmarks.memory",),
+    "emulator": ("benchmarks.emulator",),
 }
 
 

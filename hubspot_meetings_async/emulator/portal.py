@@ -242,17 +242,16 @@ class Portal:
     def ledger(
         self, property: str | None = None, *, object_type: str = "meetings", after: int = 0
     ) -> Iterator[LedgerEntry]:
-        """Every object ever created, archived ones too, with a property's value and the requests that wrote it."""
-        for record in self.crm(object_type).store:
-            if record.id > after:
-                yield LedgerEntry(
-                    id=str(record.id),
-                    value=None if property is None else record.value(property),
-                    created_by=record.created_by,
-                    updated_by=record.updated_by,
-                    writes=record.writes,
-                    archived=record.archived_ms is not None,
-                )
+        """Every object above an id, archived ones too, with a property's value and the requests that wrote it."""
+        for record in self.crm(object_type).store.above(after):
+            yield LedgerEntry(
+                id=str(record.id),
+                value=None if property is None else record.value(property),
+                created_by=record.created_by,
+                updated_by=record.updated_by,
+                writes=record.writes,
+                archived=record.archived_ms is not None,
+            )
 
     def objects(
         self, object_type: str = "meetings", *, archived: bool | Literal["both"] = False

@@ -8,8 +8,10 @@ share them.
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator
+from heapq import merge
+from itertools import groupby
 from typing import Protocol
 
 import msgspec
@@ -258,6 +260,12 @@ class ObjectStore:
                 return found, record.id
             found.append(record)
         return found, None
+
+    def above(self, id_: int) -> Iterator[Record]:
+        """Live and archived records above an id, in order of ids."""
+        # Archived ones may stand in both lists.
+        ids = merge(*(ids[bisect_right(ids, id_) :] for ids in (self._ids, self._archived_ids)))
+        return (self._records[unique] for unique, _ in groupby(ids) if unique in self._records)
 
     def _shape(self, properties: dict[str, str]) -> tuple[str, ...]:
         names = tuple(properties)

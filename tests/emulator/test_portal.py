@@ -129,6 +129,18 @@ class TestStore:
         assert [record.id for record in store.page(start=0, limit=10)[0]] == [3, 5, 9]
         assert store.add({}, now_ms=0, request=1).id == 10
 
+    def test_walking_on_above_an_id_leaves_nobody_out(self) -> None:
+        """Live and archived records once each, in order of ids, also those whose ids were given out of order."""
+        store = ObjectStore(first_id=1)
+        records = {id_: store.add({}, now_ms=0, request=1, id_=id_) for id_ in (5, 3, 9, 1, 7)}
+        for id_ in (3, 9):
+            store.archive(records[id_], now_ms=0, request=2)
+        store.remove(records[7])
+        walked: list[int] = []
+        while page := list(store.above(walked[-1] if walked else 0))[:2]:
+            walked += [record.id for record in page]
+        assert walked == [1, 3, 5, 9]
+
     def test_archiving_most_records_leaves_the_order_whole(self) -> None:
         store = ObjectStore(first_id=1)
         records = [store.add({}, now_ms=0, request=1) for _ in range(100)]
