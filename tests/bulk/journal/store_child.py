@@ -56,6 +56,15 @@ def hold(path: str) -> str:
     return asyncio.run(run())
 
 
+def knock(path: str) -> str:
+    """Try to open it."""
+    try:
+        open_store(path, meta={}).abandon()
+    except JournalError as error:
+        return type(error).__name__
+    return "opened"
+
+
 def exit_open(path: str, durability: Durability) -> int:
     """End as a program does that forgot to close: the loop ends, the interpreter goes down in order."""
     kept: list[Store] = []
@@ -296,7 +305,7 @@ if __name__ == "__main__":
     scene: Scene = {
         act.__name__: act
         for act in (
-            *(fill, hold, exit_open, forked, too_large, full),
+            *(fill, hold, knock, exit_open, forked, too_large, full),
             *(synced_first, sync_fails, slow_syncs, killed_everywhere),
         )
     }[sys.argv[1]]

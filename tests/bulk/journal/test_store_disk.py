@@ -171,6 +171,15 @@ class TestLock:
         assert (json.loads(out), err) == ("closed", b"")
         assert rows_at(path) == [row(1)]
 
+    def test_outlives_a_second_opener_in_its_process(self, path: Path) -> None:
+        """To open and close a file once more drops a process's lock on it, so that is not done, not even to look."""
+        store = opened(path)
+        with pytest.raises(JournalLockedError):
+            opened(path)
+        assert played("knock", path) == "JournalLockedError"
+        asyncio.run(store.aclose())
+        assert played("knock", path) == "opened"
+
     def test_dies_with_its_process(self, path: Path) -> None:
         """No stale lock keeps the next run out."""
         child = started("hold", path)
