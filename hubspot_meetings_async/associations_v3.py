@@ -185,7 +185,9 @@ class AssociationsV3:
 def object_type_in(object_type: object) -> str:
     """An object type (`"contacts"`, `"0-1"`) as a path segment. Raises: InvalidRecord."""
     if not isinstance(object_type, str):
-        raise InvalidRecord(f"an object type is a name such as 'contacts', or an id such as '0-1', not {shown(object_type)}")
+        raise InvalidRecord(
+            f"an object type is a name such as 'contacts', or an id such as '0-1', not {shown(object_type)}"
+        )
     return segment(object_type, what="object type", digits=False)
 
 
