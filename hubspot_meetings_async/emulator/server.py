@@ -5,6 +5,7 @@ Knows listening and closing. Must not know what is answered.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from os import PathLike
 from types import TracebackType
@@ -222,9 +223,15 @@ class Emulator:
         self._house.reset(records=records, properties=properties, faults=faults, counts=counts)
 
     async def start(self) -> None:
-        """Listen. Raises: OSError when the port is taken, RuntimeError when it runs already."""
+        """Listen. Raises: OSError when the port is taken, RuntimeError when it runs already or asyncio does not."""
         if self._runner is not None:
             raise RuntimeError("the emulator is running already")
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            raise RuntimeError(
+                "the emulator runs on asyncio; under trio, or without a loop, use ThreadedEmulator"
+            ) from None
         if self._ended and self._data is not None:
             raise RuntimeError("an emulator with a data file starts once; make a new one with the same file")
         door = FrontDoor(

@@ -15,7 +15,7 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 import msgspec
 
-from .counts import Stats
+from .counts import RequestEntry, Stats
 from .faults import Faults
 from .portal import Portal
 from .sent import SentRequest, Wanted, told
@@ -191,9 +191,20 @@ class ThreadedEmulator:
 
     @property
     def requests(self) -> list[SentRequest]:
-        """What was sent and answered (or torn down) so far, in the order it came; the last 1,000."""
-        entries = self.call(lambda emulator: emulator.recent_requests)
-        return sorted(map(SentRequest.of, entries), key=lambda request: request.number)
+        """What was sent and answered (or torn down) so far, in the order it came.
+
+        The emulator remembers the last `keep_requests` of them, 1,000 by default.
+        """
+        return self._log()[0]
+
+    def _log(self) -> tuple[list[SentRequest], int]:
+        """The requests remembered, and how many are not."""
+
+        def look(emulator: Emulator) -> tuple[list[RequestEntry], int]:
+            return emulator.recent_requests, sum(emulator.stats().by_status.values())
+
+        entries, answered = self.call(look)
+        return sorted(map(SentRequest.of, entries), key=lambda request: request.number), answered - len(entries)
 
     def stats(self) -> Stats:
         """Everything counted so far."""
@@ -276,11 +287,16 @@ class ThreadedEmulator:
             query: parameters that must be there; others may be.
             json: the whole body.
 
-        Raises: AssertionError that lists every request.
+        Raises: AssertionError that lists the requests; RuntimeError when so many came that some are forgotten.
         """
         __tracebackhide__ = True
         wanted = Wanted(method=method, path=path, operation=operation, query=query, json=json)
-        requests = self.requests
+        requests, forgotten = self._log()
+        if forgotten:
+            raise RuntimeError(
+                f"of {len(requests) + forgotten:,} requests only the last {len(requests):,} are remembered; "
+                "Emulator(keep_requests=…), or @pytest.mark.hubspot(keep_requests=…), keeps more"
+            )
         found = [request for request in requests if wanted.matches(request)]
         if len(found) != times if times is not None else not found:
             not_times = "" if times is None else f", not {_often(times)}"

@@ -49,6 +49,11 @@ async def test_it_is_not_there_before_it_runs() -> None:
         await emulator.until_requests(1)
 
 
+def test_without_asyncio_it_says_what_to_take_instead() -> None:
+    with pytest.raises(RuntimeError, match="ThreadedEmulator"):
+        Emulator().start().send(None)
+
+
 async def test_a_taken_port_fails_at_once() -> None:
     async with Emulator() as first:
         second = Emulator(port=first.port)
