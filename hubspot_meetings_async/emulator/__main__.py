@@ -28,6 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run until SIGINT or SIGTERM; returns the exit code."""
     parser = _parser()
     asked = parser.parse_args(arguments)
+    # Records are many and never form cycles: looking through them for some would take a fifth of a big run.
+    gc.set_threshold(100_000, 50, 1000)
     try:
         emulator = Emulator(
             host=asked.host,
@@ -64,8 +66,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except DataFileError as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 1
-    # Records are many and never form cycles: looking through them for some would take a fifth of a big run.
-    gc.set_threshold(100_000, 50, 1000)
     try:
         asyncio.run(_serve(emulator))
     except DataFileError as error:

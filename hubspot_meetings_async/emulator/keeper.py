@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from .associations import OBJECT_TYPES
+from .associations import OBJECT_TYPES, Kinds
 from .clock import Clock, SystemClock
 from .crm import Crm
 from .keeping import Changes, DataFile
@@ -224,9 +224,13 @@ class Keeper:
 
     def _load_ties(self) -> None:
         book = self._portal.associations
-        for from_type, from_id, to_type, to_id, kinds in self._file.ties():
-            known = (book.type(*named) for named in _unkind(kinds))
-            book.put_back(from_type, from_id, to_type, to_id, tuple(kind for kind in known if kind is not None))
+        read: dict[str, Kinds] = {}  # most ties are of the same few kinds
+        for from_type, from_id, to_type, to_id, text in self._file.ties():
+            kinds = read.get(text)
+            if kinds is None:
+                known = (book.type(*named) for named in _unkind(text))
+                kinds = read[text] = tuple(kind for kind in known if kind is not None)
+            book.put_back(from_type, from_id, to_type, to_id, kinds)
 
 
 def _packed(record: Record) -> bytes:
