@@ -14,7 +14,7 @@ import msgspec
 from .associations import OBJECT_TYPES, Kinds
 from .clock import Clock, SystemClock
 from .crm import Crm
-from .keeping import Changes, DataFile
+from .keeping import Changes, DataFile, DataFileError
 from .kept_rooms import DEFINITIONS, documents, encoded, restore
 from .portal import Portal
 from .quota import Quota
@@ -75,7 +75,25 @@ class Keeper:
         self._all = True
 
     def load(self) -> None:
-        """Bring back what the file has, and take note of every change from now on."""
+        """Bring back what the file has, and take note of every change from now on.
+
+        Raises: DataFileError for a file with something in it that no emulator of this version wrote.
+        """
+        try:
+            self._bring_back()
+        except (msgspec.MsgspecError, KeyError, ValueError) as error:
+            self._file.close()
+            raise DataFileError(
+                f"the data file {self._file.path} is damaged, or from a version that kept things differently"
+                f" ({type(error).__name__}: {error}); name another file"
+            ) from None
+        except DataFileError:
+            self._file.close()
+            raise
+        self._portal.associations.changed = {}
+        self.keep()
+
+    def _bring_back(self) -> None:
         # A fresh account's own definitions are not written: a newer emulator may know more of them.
         self._fresh = {
             (room, key): encoded(value) for room, key, value in documents(self._portal) if room.startswith(DEFINITIONS)
@@ -85,8 +103,6 @@ class Keeper:
             self._load(found)
             self._written = {place: (None, body) for place, body in found.items()}
             self._known = {crm.type.plural: crm for crm in self._portal.crms}
-        self._portal.associations.changed = {}
-        self.keep()
 
     def keep(self, operation: str = "") -> None:
         """Write what changed. Raises: DataFileError, and the same changes are written by the next call.

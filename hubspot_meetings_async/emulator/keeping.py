@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import msgspec
 
@@ -96,15 +97,15 @@ class DataFile:
 
     def records(self, type_: str) -> Iterator[tuple[int, bytes]]:
         """The records of a type in order of their ids."""
-        return self._connection.execute("SELECT id, body FROM records WHERE type = ? ORDER BY id", (type_,))
+        return self._rows("SELECT id, body FROM records WHERE type = ? ORDER BY id", type_)
 
     def ties(self) -> Iterator[tuple[str, int, str, int, str]]:
         """All ties in the order they came."""
-        return self._connection.execute("SELECT from_type, from_id, to_type, to_id, kinds FROM ties ORDER BY rowid")
+        return self._rows("SELECT from_type, from_id, to_type, to_id, kinds FROM ties ORDER BY rowid")
 
     def documents(self) -> Iterator[tuple[str, str, str]]:
         """Everything else in the order it came: room, key, JSON."""
-        return self._connection.execute("SELECT room, key, body FROM documents ORDER BY rowid")
+        return self._rows("SELECT room, key, body FROM documents ORDER BY rowid")
 
     def write(self, changes: Changes) -> None:
         """Write everything or nothing. Raises: DataFileError."""
@@ -131,6 +132,12 @@ class DataFile:
     def close(self) -> None:
         """Let go of the file."""
         self._connection.close()
+
+    def _rows(self, query: str, *parameters: str) -> Iterator[Any]:
+        try:
+            yield from self._connection.execute(query, parameters)
+        except sqlite3.Error as error:
+            raise DataFileError(self._why(error)) from None
 
     def _number(self, pragma: str) -> int:
         return int(self._connection.execute(f"PRAGMA {pragma}").fetchone()[0])

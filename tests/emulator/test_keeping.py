@@ -280,6 +280,40 @@ class TestWrongFiles:
         with pytest.raises(DataFileError, match=r"newer emulator \(format 99, this one reads up to 1\); update"):
             Emulator(data=path)
 
+    async def test_a_file_with_holes(self, tmp_path: Path) -> None:
+        path = tmp_path / "account.sqlite"
+        async with Emulator(data=path, meetings=300):
+            pass
+        size = path.stat().st_size
+        with path.open("r+b") as file:
+            file.seek(8192)
+            file.write(b"\xff" * (size - 3 * 8192))
+        with pytest.raises(DataFileError, match=r"cannot use the data file .*malformed"):
+            Emulator(data=path)
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            "UPDATE documents SET body = '{\"email\": 5}' WHERE room = 'users'",
+            "DELETE FROM documents WHERE room = 'account'",
+            "DELETE FROM documents WHERE room = 'users'",
+            "UPDATE records SET body = x'00'",
+            "UPDATE ties SET kinds = 'x'",
+            "UPDATE documents SET body = 'many' WHERE room = 'next_ids'",
+        ],
+    )
+    async def test_somebody_changed_it(self, tmp_path: Path, change: str) -> None:
+        """Rows that make no sense are named, and the file is free for somebody who can mend it."""
+        path = tmp_path / "account.sqlite"
+        async with Emulator(data=path, meetings=20):
+            pass
+        with sqlite3.connect(path) as connection:
+            connection.execute(change)
+        connection.close()
+        for _ in range(2):
+            with pytest.raises(DataFileError, match=r"is damaged, or from a version that kept things differently"):
+                Emulator(data=path)
+
     async def test_another_emulator_has_it(self, tmp_path: Path) -> None:
         path = tmp_path / "account.sqlite"
         async with Emulator(data=path):
