@@ -32,6 +32,7 @@ from .page import front_page
 from .quota import Lane, Policy, rate_limited
 from .refusals import Refusal
 from .routes import Match, hubspot_routes
+from .times import http_date
 
 __all__ = ["FrontDoor", "make_app"]
 
@@ -159,8 +160,8 @@ class FrontDoor:
     ) -> _Reply:
         """Decide and carry out, all at once: nothing else happens between the stamp and the write."""
         house = self.house
-        headers = {"X-HubSpot-Correlation-Id": correlation_id}
         wall_ms = house.clock.wall_ms()
+        headers = {"X-HubSpot-Correlation-Id": correlation_id, "Date": http_date(wall_ms // 1000)}
         line = f"{request.method} {request.path}"
         fault: Fault | None = None
         if match.operation.startswith(_OPEN):

@@ -6,9 +6,10 @@ Knows text and numbers only. Both directions are cached: a batch shares its time
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
+from email.utils import formatdate
 from functools import lru_cache
 
-__all__ = ["canonical_date", "canonical_datetime", "iso", "parse_ms"]
+__all__ = ["canonical_date", "canonical_datetime", "http_date", "iso", "parse_ms"]
 
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  # naive on purpose: its isoformat() has no offset to cut off
 _MILLISECOND = timedelta(milliseconds=1)
@@ -26,6 +27,12 @@ def iso(ms: int, always_milliseconds: bool = False) -> str:
     if milli or always_milliseconds:
         return f"{text}.{milli:03d}Z"
     return text + "Z"
+
+
+@lru_cache(maxsize=8)
+def http_date(seconds: int) -> str:
+    """Unix seconds as a `Date` header has them."""
+    return formatdate(seconds, usegmt=True)
 
 
 def parse_ms(text: str) -> int:
