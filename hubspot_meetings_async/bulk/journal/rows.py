@@ -144,8 +144,9 @@ class Settled(NamedTuple):
 class Past:
     """What earlier runs of a job left behind, for the run that goes on.
 
-    `codes` has a byte a record (0: nothing is known). `crashes` counts, for records in doubt, the runs that ended with
-    them on their way; `alone` are those that stood by themselves then. `next_ordinal` is beyond all that is known.
+    `codes` has a byte a record (0: nothing is known). `crashes` counts, for records in doubt, the runs that sent them
+    and died before they saw what became of them; `alone` are those that stood by themselves the last time.
+    `next_ordinal` is beyond all that is known.
     """
 
     def __init__(self) -> None:
@@ -174,7 +175,6 @@ class Past:
             elif kind == ACK:
                 past._ack(_acks.decode(data))
             elif kind == SESSION:
-                past._crash()
                 session = _sessions.decode(data)
                 past.sessions = session.number
                 past.began_at = session.began_at if past.began_at is None else past.began_at
@@ -183,6 +183,7 @@ class Past:
                 past.hubspot_began_at = _notes.decode(data).hubspot_began_at
             elif kind == END:
                 past.records = _ends.decode(data).records
+        past._crashed(range(past.next_ordinal))
         return past
 
     def tally(self) -> dict[str, int]:
@@ -192,6 +193,7 @@ class Past:
     def _intent(self, intent: Intent, *, with_keys: bool) -> None:
         ordinals = unpack(intent.ordinals)
         self._reach(ordinals)
+        self._crashed(ordinals)
         digests = array("I", intent.digests)
         if isinstance(ordinals, range):
             self.codes[ordinals.start : ordinals.stop] = b"i" * len(ordinals)
@@ -216,13 +218,22 @@ class Past:
         else:
             for ordinal, code in zip(ordinals, codes, strict=True):
                 self.codes[ordinal] = code
+        if self.crashes or self.alone:
+            for ordinal, why in zip(ordinals, ack.details, strict=True):
+                if why != "crash":
+                    # The run lived to see what became of it.
+                    self.crashes.pop(ordinal, None)
+                    self.alone.discard(ordinal)
 
-    def _crash(self) -> None:
-        """A run begins: what has no ack by now was on its way when the last one ended."""
-        at = self.codes.find(b"i")
-        while at >= 0:
-            self.crashes[at] += 1
-            at = self.codes.find(b"i", at + 1)
+    def _crashed(self, ordinals: Sequence[int]) -> None:
+        """Of these, a run has seen no end: those with an intent were on their way when it died."""
+        if isinstance(ordinals, range):
+            at = self.codes.find(b"i", ordinals.start, ordinals.stop)
+            while at >= 0:
+                self.crashes[at] += 1
+                at = self.codes.find(b"i", at + 1, ordinals.stop)
+        else:
+            self.crashes.update(ordinal for ordinal in ordinals if self.codes[ordinal] == ord(IN_DOUBT))
 
     def _reach(self, ordinals: Sequence[int]) -> None:
         missing = (ordinals[-1] if isinstance(ordinals, range) else max(ordinals)) + 1 - len(self.codes)
