@@ -167,15 +167,16 @@ def told(path: str, verb: str, error: sqlite3.Error | OSError) -> JournalError:
     folder = os.path.dirname(path)
     failed = f"the journal {path} could not be {verb}"
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    number = error.errno if isinstance(error, OSError) else None
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return JournalLockedError(LOCKED.format(path=path))
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return JournalDamagedError(f"{failed}: {error}; restore it from a copy")
-    if code == sqlite3.SQLITE_FULL or (isinstance(error, OSError) and error.errno == errno.ENOSPC):
+    if code == sqlite3.SQLITE_FULL or number == errno.ENOSPC:
         return JournalError(f"{failed}: the disk is full; free space in {folder} and run the same job again with it")
-    if isinstance(error, FileNotFoundError | NotADirectoryError):
+    if number in (errno.ENOENT, errno.ENOTDIR):
         return JournalError(f"{failed}: there is no folder {folder}; make it first")
-    if isinstance(error, PermissionError) or code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
+    if number in (errno.EACCES, errno.EPERM, errno.EROFS) or code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
         return JournalError(f"{failed}: {error}; this user must be allowed to make and write files in {folder}")
     name = getattr(error, "sqlite_errorname", type(error).__name__)
     return JournalError(

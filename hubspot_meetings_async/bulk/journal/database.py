@@ -52,6 +52,8 @@ class Database:
         self._held = True
         self._using = threading.Lock()
         self._claim = claim(path)
+        self._wal_path = f"{path}-wal"
+        self._needs_wal = os.path.lexists(self._wal_path)
         try:
             self._connection = _connected(path)
         except BaseException:
@@ -85,11 +87,12 @@ class Database:
         self.meta: Mapping[str, str] = dict(run("SELECT k, v FROM meta"))
         self._last: int = run("SELECT coalesce(max(seq), 0) FROM log").fetchone()[0]
         # In the main file before the first row: from here on a missing -wal file means missing rows.
+        self._needs_wal = True
         run(f"PRAGMA user_version={-FORMAT}")
         self._checkpoint()
         if not self._power:
             run("PRAGMA synchronous=NORMAL")
-        self._wal = identity_of(os.lstat(f"{self.path}-wal"))
+        self._wal = identity_of(os.lstat(self._wal_path))
         self._looked_at = time.monotonic()
 
     def _has_tables(self) -> bool:
@@ -178,23 +181,21 @@ class Database:
         """
         if os.getpid() != self.pid:
             return
-        wal = f"{self.path}-wal"
         with self._using:
             if not self._held:
                 return
             self._held = False
-            had_wal = os.path.lexists(wal)
-            if had_wal:
-                # SQLite's own closing copies the -wal file into the main file, syncs both and removes it. Without
-                # syncs, and interrupted before the first page, it leaves everything where it is.
+            for statement in ("ROLLBACK", "PRAGMA synchronous=OFF") if os.path.lexists(self._wal_path) else ():
                 with contextlib.suppress(sqlite3.Error):
-                    self._connection.execute("PRAGMA synchronous=OFF")
-                    self._connection.interrupt()
+                    self._connection.execute(statement)
+            # SQLite's own closing copies the -wal file into the main file, syncs both and removes it. Without syncs,
+            # and interrupted before the first page, it leaves everything where it is.
+            self._connection.interrupt()
             self._connection.close()
-            if had_wal and not os.path.lexists(wal):
+            if self._needs_wal and not os.path.lexists(self._wal_path) and _is_at(self.path, self._claim):
                 # There was nothing left to copy. The main file is not marked as clean, so it needs its empty -wal file.
                 with contextlib.suppress(OSError):
-                    create(wal)
+                    create(self._wal_path)
         release(self._claim)
 
     def keep_after_fork(self) -> None:
@@ -216,11 +217,11 @@ class Database:
             )
 
     def _need_wal(self) -> None:
-        if not _is_at(f"{self.path}-wal", self._wal):
+        if not _is_at(self._wal_path, self._wal):
             # What it held is still at hand, and goes where the next run finds it.
             self.close()
             raise JournalError(
-                f"{self.path}-wal was removed or replaced while the run had the journal open; no row is lost: leave "
+                f"{self._wal_path} was removed or replaced while the run had the journal open; no row is lost: leave "
                 "that file alone and run the same job again with this journal"
             )
 

@@ -104,7 +104,11 @@ def open_store(path: str | os.PathLike[str], *, meta: Mapping[str, str], durabil
         raise ConfigurationError(f"durability is {durability!r}; it takes 'power', 'process' or 'none'")
     _refuse_format(meta)
     database = Database(os.path.abspath(os.fspath(path)), meta, power=durability == "power")
-    return _ThreadStore(database) if durability == "power" else _InlineStore(database)
+    try:
+        return _ThreadStore(database) if durability == "power" else _InlineStore(database)
+    except RuntimeError as error:
+        database.leave()
+        raise JournalError(f"the journal {database.path} needs a thread to write it, and got none: {error}") from error
 
 
 def memory_store(meta: Mapping[str, str]) -> Store:

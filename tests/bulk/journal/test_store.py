@@ -443,6 +443,23 @@ class TestLoops:
         assert [data for _, data in asyncio.run(kept(path))] == [b"%d" % number for number in range(10)]
 
 
+class TestThreads:
+    async def test_when_there_are_no_more_nothing_is_left_open(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The journal is told as not to be had, and opens when there is a thread again."""
+        with monkeypatch.context() as limited:
+            limited.setattr(threading.Thread, "start", refuse_to_start)
+            with pytest.raises(JournalError, match="needs a thread to write it, and got none: can't start"):
+                opened(path)
+        gc.collect()
+        assert await kept(path) == []
+
+
+def refuse_to_start(thread: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
+
+
 class TestMemory:
     async def test_takes_all_and_keeps_nothing(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """It has a store's ways, and no file."""

@@ -182,8 +182,21 @@ class TestMissingPart:
         connection = sqlite3.connect(path)
         connection.execute(f"DROP TABLE {table}")
         connection.close()
-        with pytest.raises(JournalDamagedError, match="lost its tables"):
-            opened(path)
+        refused(path, JournalDamagedError, "lost its tables")
+
+    @pytest.mark.parametrize("table", ["log", "meta"])
+    def test_a_table_that_is_missing_in_the_wal_file_is_noticed(self, path: Path, table: str) -> None:
+        """There too, and the `-wal` file is not played back for it."""
+        crashed(path)
+        connection = sqlite3.connect(path)
+        connection.execute(f"DROP TABLE {table}")
+        copies = contents(path)
+        connection.close()
+        for name, content in copies.items():
+            assert isinstance(content, bytes)
+            path.with_name(name).write_bytes(content)
+        path.with_name(f"{path.name}-shm").unlink()
+        refused(path, JournalDamagedError, "lost its tables")
 
     def test_a_main_file_that_is_broken_inside_is_noticed(self, path: Path) -> None:
         """Pages of zeros where rows were."""
@@ -191,8 +204,7 @@ class TestMissingPart:
         with path.open("r+b") as file:
             file.seek(4_096)
             file.write(bytes(path.stat().st_size - 4_096))
-        with pytest.raises(JournalDamagedError):
-            opened(path)
+        refused(path, JournalDamagedError, "could not be opened: database disk image is malformed")
 
 
 class TestForeignFile:
@@ -447,6 +459,16 @@ class TestTakenAway:
         store = opened(path, durability)
         assert list(store.rows()) == ROWS[:2]
         await store.aclose()
+
+    async def test_both_files_are_not_made_again(self, path: Path, durability: Durability) -> None:
+        """Who removed them to start anew can."""
+        store = opened(path, durability)
+        await store.append(*ROWS[0])
+        os.unlink(path)
+        os.unlink(wal(path))
+        with pytest.raises(JournalError, match="was removed or replaced"):
+            await store.aclose()
+        assert contents(path) == {}
 
     async def test_the_journal_is_noticed_at_the_close_too(self, path: Path, durability: Durability) -> None:
         """Also by a run that wrote nothing for a while."""
