@@ -265,8 +265,8 @@ async def test_a_429_costs_time_and_nothing_else(retry_after: Any) -> None:
     """Whatever `Retry-After` says: no negative sleep, no endless one, no record lost."""
     async with account() as (emulator, hubspot):
         emulator.faults.fail_next(429, times=2, operation=CREATE, skip=1, retry_after=retry_after)
-        for options in ({"key_property": KEY}, {}):
-            end = await ended(hubspot.bulk.create(bookings(150), **options))
+        for key_property in (KEY, None):
+            end = await ended(hubspot.bulk.create(bookings(150), key_property=key_property))
             assert end.error is None
             assert end.report.created == 150
             emulator.portal.reset(properties=False)
@@ -311,15 +311,15 @@ async def test_a_run_waits_for_an_account_that_is_moved_when_it_is_told_to() -> 
     ("status", "error"),
     [(401, Unauthorized), (403, Forbidden), (404, NotFound), (307, UnexpectedResponse)],
 )
-@pytest.mark.parametrize("options", [{"key_property": KEY}, {}], ids=["keyed", "held"])
+@pytest.mark.parametrize("key_property", [KEY, None], ids=["keyed", "held"])
 async def test_what_makes_going_on_useless_ends_the_run(
-    status: int, error: type[HubSpotError], options: dict[str, str]
+    status: int, error: type[HubSpotError], key_property: str | None
 ) -> None:
     """A bad token, a missing scope, a wrong path, a redirect: one refusal each, the rest is not sent."""
     async with account() as (emulator, hubspot):
         headers = {"Location": f"{emulator.url}/elsewhere"} if status == 307 else {}
         emulator.faults.fail_next(status, times=None, operation=CREATE, skip=1, headers=headers)
-        end = await ended(hubspot.bulk.create(bookings(1000), **options))
+        end = await ended(hubspot.bulk.create(bookings(1000), key_property=key_property))
         assert isinstance(end.error, error)
         assert end.report.created == 100
         assert end.report.not_sent == end.report.pulled - 100
@@ -334,12 +334,12 @@ def with_one_bad(count: int = 100, at: int = 42) -> list[dict[str, str]]:
 
 
 @pytest.mark.row("H14")
-@pytest.mark.parametrize("options", [{"key_property": KEY}, {}], ids=["keyed", "held"])
-async def test_one_bad_record_does_not_spoil_its_batch(options: dict[str, str]) -> None:
+@pytest.mark.parametrize("key_property", [KEY, None], ids=["keyed", "held"])
+async def test_one_bad_record_does_not_spoil_its_batch(key_property: str | None) -> None:
     """Refused as a whole, without naming the culprit: at most 14 requests more find it, and the others land."""
     async with account() as (emulator, hubspot):
         emulator.faults.fail_next(400, times=None, operation=CREATE, body_contains='"ref-42"')
-        end = await ended(hubspot.bulk.create(bookings(100), **options))
+        end = await ended(hubspot.bulk.create(bookings(100), key_property=key_property))
         assert end.error is None
         assert (end.report.created, end.report.rejected) == (99, 1)
         assert end.report.requests <= 1 + 14
