@@ -171,6 +171,23 @@ class TestLock:
         assert (json.loads(out), err) == ("closed", b"")
         assert rows_at(path) == [row(1)]
 
+    def test_is_told_before_damage(self, path: Path) -> None:
+        """What another process has open may look damaged for a moment: it is not judged."""
+        child = started("hold", path)
+        assert child.stdout is not None
+        try:
+            assert child.stdout.readline() == b"open\n"
+            wal = Path(f"{path}-wal")
+            wal.rename(path.with_name("moved"))
+            with pytest.raises(JournalLockedError):
+                opened(path)
+            path.with_name("moved").rename(wal)
+            out, err = child.communicate(b"\n", timeout=PATIENCE_S)
+        finally:
+            child.kill()
+        assert (json.loads(out), err) == ("closed", b"")
+        assert rows_at(path) == [row(1)]
+
     def test_outlives_a_second_opener_in_its_process(self, path: Path) -> None:
         """To open and close a file once more drops a process's lock on it, so that is not done, not even to look."""
         store = opened(path)
