@@ -390,6 +390,9 @@ def _failure(error: Exception, *, sent: bool, host: str, proxy: Proxy | None = N
         case TimeoutError():
             stage = "no answer in time" if sent else "no connection in time"
             return TransportFailed(f"{stage} from {host}", sent=sent, timeout=True)
+        case aiohttp.ServerDisconnectedError():
+            # aiohttp puts what it had read of the answer into the words of this one.
+            return TransportFailed(f"{host} closed the connection before its answer was whole", sent=sent)
         case aiohttp.InvalidURL():
             return ConfigurationError(f"base_url makes no valid URL: {host!r}")
         case _:

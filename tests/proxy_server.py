@@ -31,19 +31,31 @@ class ProxyServer:
         return found
 
 
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+_PIECE_S = 0.02
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, bytes_per_s: int | None) -> None:
     with suppress(ConnectionError):
-        while data := await reader.read(65536):
+        while data := await reader.read(65536 if bytes_per_s is None else max(1, int(bytes_per_s * _PIECE_S))):
             writer.write(data)
             await writer.drain()
+            if bytes_per_s is not None:
+                await asyncio.sleep(len(data) / bytes_per_s)
         writer.write_eof()
 
 
 @asynccontextmanager
 async def proxying(
-    *, tls: ssl.SSLContext | None = None, refuse: int | None = None, to_port: int | None = None
+    *,
+    tls: ssl.SSLContext | None = None,
+    refuse: int | None = None,
+    to_port: int | None = None,
+    bytes_per_s: int | None = None,
 ) -> AsyncIterator[ProxyServer]:
-    """A proxy that refuses every request with a status, or passes all on; `to_port` in place of the asked one."""
+    """A proxy that refuses every request with a status, or passes all on; `to_port` in place of the asked one.
+
+    `bytes_per_s` makes a thin line of it, in each direction.
+    """
     running: set[asyncio.Task[None]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -64,7 +76,7 @@ async def proxying(
                 writer.write(b"HTTP/1.1 200 Connected\r\n\r\n")
             else:
                 outer.write(head.replace(target, parts.path, 1).encode())
-            await asyncio.gather(_pump(reader, outer), _pump(inner, writer))
+            await asyncio.gather(_pump(reader, outer, bytes_per_s), _pump(inner, writer, bytes_per_s))
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
         finally:

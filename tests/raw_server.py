@@ -70,7 +70,8 @@ async def listening(script: Script, *, tls: ssl.SSLContext | None = None) -> Asy
         server.connections += 1
         connection = _Noting(reader, writer, server.requests)
         try:
-            with suppress(ConnectionError, asyncio.IncompleteReadError):
+            # Of a task that was cancelled, asyncio's streams would log the cancellation as an error.
+            with suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
                 await script(connection)
         finally:
             running.discard(task)
