@@ -23,6 +23,7 @@ Bound = tuple[Key, bool]
 
 _REBUILD_ABOVE = 64
 """More changes than this, and more than an eighth of all, are sorted in at once."""
+_NOTHING_YET = (None,)
 _NO_VALUES: dict[str, str] = {}
 
 
@@ -114,7 +115,7 @@ class SearchIndex:
         self._delay_ms = delay_ms
         self._due: deque[tuple[int, int]] = deque()
         # What search still sees of records that changed, one version per unseen write; None is nothing yet.
-        self._unseen: dict[int, deque[Record | None]] = {}
+        self._unseen: dict[int, tuple[Record | None, ...]] = {}
         self._changed: set[int] = set()
         self._indexes: dict[str, SortedIndex] = {}
         self._word_indexes: dict[str, WordIndex] = {}
@@ -153,8 +154,9 @@ class SearchIndex:
             _, id_ = due.popleft()
             versions = self._unseen.get(id_)
             if versions is not None:
-                versions.popleft()
-                if not versions:
+                if len(versions) > 1:
+                    self._unseen[id_] = versions[1:]
+                else:
                     del self._unseen[id_]
                 self._show(id_)
 
@@ -199,7 +201,9 @@ class SearchIndex:
     def _hold(self, id_: int, before: Record | None, now_ms: int) -> None:
         self.see(now_ms)
         self._due.append((now_ms + self._delay_ms, id_))
-        self._unseen.setdefault(id_, deque()).append(before)
+        versions = self._unseen.get(id_)
+        # Most are new records: they share one tuple.
+        self._unseen[id_] = (*versions, before) if versions else _NOTHING_YET if before is None else (before,)
 
     def _show(self, id_: int) -> None:
         self.version += 1
