@@ -25,7 +25,7 @@ from hubspot_meetings_async.errors import (
     Unauthorized,
     UnexpectedResponse,
 )
-from hubspot_meetings_async.retry import Effect, RetryPolicy
+from hubspot_meetings_async.retry import Effect, RetryBudget, RetryPolicy
 from hubspot_meetings_async.wire import Replay
 
 ALWAYS, IF_NOT_DONE, IF_NOT_SENT = Replay.ALWAYS, Replay.IF_NOT_DONE, Replay.IF_NOT_SENT
@@ -201,3 +201,25 @@ class TestPolicy:
         """One policy may serve many calls: nobody changes it."""
         with pytest.raises(AttributeError):
             RetryPolicy().attempts = 1  # type: ignore[misc]
+
+
+class TestBudget:
+    """What repeats may cost a client in an outage."""
+
+    def test_what_a_repeat_costs(self) -> None:
+        """Five, ten after a timeout; a success gives one back, up to the most."""
+        budget = RetryBudget(21)
+        assert budget.take(HubSpotUnavailable("no", status=502))
+        assert budget.take(TransportFailed("silence", sent=True, timeout=True))
+        assert budget.tokens == 6
+        assert not budget.take(AmbiguousWriteError("lost", why="timeout"))
+        assert budget.take(TransportFailed("reset", sent=True))
+        assert not budget.take(TransportFailed("reset", sent=True))
+        for _ in range(30):
+            budget.give()
+        assert budget.tokens == 21
+
+    def test_without_a_bound(self) -> None:
+        """None: every repeat may be paid for."""
+        budget = RetryBudget(None)
+        assert all(budget.take(HubSpotUnavailable("no", status=502)) for _ in range(1_000))
