@@ -17,6 +17,7 @@ import msgspec
 
 from .behaviour import Behaviour
 from .clock import SystemClock
+from .connections import allow_open_files
 from .fault_words import FAULT_WORDS, fault_rule, latency
 from .fixtures import AROUND_MS
 from .keeping import DataFileError
@@ -30,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = parser.parse_args(arguments)
     # Records are many and never form cycles: looking through them for some would take a fifth of a big run.
     gc.set_threshold(100_000, 50, 1000)
+    allow_open_files()
     try:
         emulator = Emulator(
             host=asked.host,

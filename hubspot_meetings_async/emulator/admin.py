@@ -12,11 +12,13 @@ import msgspec
 from aiohttp import web
 
 from .admin_account import account_actions
+from .connections import refused, whole_body
 from .definitions import PropertyType
 from .faults import FaultRule
 from .house import House
 from .keeping import DataFileError
 from .live import live
+from .refusals import Refusal
 from .values import Raw
 
 __all__ = ["Admin"]
@@ -59,8 +61,9 @@ class PropertyBody(msgspec.Struct, forbid_unknown_fields=True):
 class Admin:
     """The handler of all admin paths."""
 
-    def __init__(self, house: House) -> None:
+    def __init__(self, house: House, *, idle_s: float = 75.0) -> None:
         self._house = house
+        self._idle_s = idle_s
         self._actions: dict[tuple[str, str], Callable[[web.Request, bytes], Any]] = {
             ("GET", "stats"): self._stats,
             ("GET", "live"): self._live,
@@ -89,13 +92,15 @@ class Admin:
             known = ", ".join(f"{method} /__emulator/{path}" for method, path in self._actions)
             return _json(404, {"message": f"no such admin call; there are: {known}"})
         try:
-            answer = _json(200, action(request, await request.read()))
+            answer = _json(200, action(request, await whole_body(request, self._idle_s)))
             if request.method != "GET":
                 self._house.keep()
             return answer
         except DataFileError as error:
             return _json(500, {"message": str(error)})
-        except (ValueError, msgspec.MsgspecError) as error:
+        except Refusal as refusal:
+            return refused(refusal)
+        except (ValueError, RecursionError, msgspec.MsgspecError) as error:
             return _json(400, {"message": str(error)})
 
     def _stats(self, request: web.Request, body: bytes) -> Any:

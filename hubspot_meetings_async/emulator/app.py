@@ -22,6 +22,7 @@ from .admin import Admin
 from .behaviour import Behaviour
 from .breakage import PAGE, send_spoiled
 from .calls import Answer, Call
+from .connections import refused, whole_body
 from .counts import RequestEntry
 from .faults import BROKEN_KINDS, MOVING_RETRY_AFTER_S, Fault
 from .house import Bearer, House
@@ -34,7 +35,7 @@ from .refusals import Refusal
 from .routes import Match, hubspot_routes
 from .times import http_date
 
-__all__ = ["FrontDoor", "make_app"]
+__all__ = ["FrontDoor"]
 
 _logger = logging.getLogger(__name__)
 _encode = msgspec.json.Encoder().encode
@@ -65,7 +66,7 @@ class FrontDoor:
         house: the rooms behind.
         forward_latency_s: the way of a request to HubSpot; its stamp for the quota is taken afterwards.
         service_latency_s: between the stamp and the answer; writes take effect at the stamp.
-        max_body_bytes: longer bodies are answered with 413.
+        idle_s: how long a body may take.
     """
 
     def __init__(
@@ -74,12 +75,14 @@ class FrontDoor:
         *,
         forward_latency_s: Latency = (0.0, 0.0),
         service_latency_s: Latency = (0.0, 0.0),
+        idle_s: float = 75.0,
         seed: int = 0,
     ) -> None:
         self.house = house
         self.closing = asyncio.Event()
         self._router = hubspot_routes()
-        self._admin = Admin(house)
+        self._admin = Admin(house, idle_s=idle_s)
+        self._idle_s = idle_s
         self._forward_latency_s = forward_latency_s
         self._service_latency_s = service_latency_s
         self._rng = random.Random(seed)
@@ -98,23 +101,23 @@ class FrontDoor:
         match = self._router.match(request.method, path)
         number = house.counts.arrive(match.operation)
         correlation_id = str(uuid.UUID(int=self._rng.getrandbits(128), version=4))
-        too_large = False
-        body = b""
+        body: bytes | None = None
         try:
-            body = await request.read()
-        except web.HTTPRequestEntityTooLarge:
-            too_large = True
-        except (web.RequestPayloadError, OSError):
+            body = await whole_body(request, self._idle_s)
+        except Refusal as refusal:
+            if refusal.status != 413:  # that one has its turn after the token and the limits
+                self._leave_cut(request, match, number, refusal.status, correlation_id)
+                return refused(refusal)
+        except OSError:
             # The client left in the middle of its body: nobody to answer, nothing to carry out.
-            entry = RequestEntry(number, 0.0, request.method, path, match.operation, 0, "cut", correlation_id, None)
-            house.counts.leave(entry)
+            self._leave_cut(request, match, number, 0, correlation_id)
             _tear_down(request)
             return web.Response()
         await self._wait(self._forward_latency_s)
         at = house.clock.steady_s()
         house.late.catch_up(at)
         try:
-            reply = self._judge(request, match, number, None if too_large else body, correlation_id, at)
+            reply = self._judge(request, match, number, body, correlation_id, at)
             house.keep(match.operation)
         except DataFileError as error:
             _logger.error("%s", error)
@@ -139,9 +142,9 @@ class FrontDoor:
             correlation_id,
             reply.app,
             asyncio.get_running_loop().time() - arrived_s,
-            len(body),
+            len(body or b""),
             len(reply.body or b"") if answered else 0,
-            *self._kept(request, body),
+            *self._kept(request, body or b""),
         )
         house.counts.leave(entry)
         if fault is not None and fault.kind == "hang":
@@ -154,6 +157,12 @@ class FrontDoor:
             reply.body = gzip.compress(reply.body, compresslevel=1, mtime=0)
             reply.headers["Content-Encoding"] = "gzip"
         return web.Response(status=reply.status, body=reply.body, headers=reply.headers)
+
+    def _leave_cut(self, request: web.Request, match: Match, number: int, status: int, correlation_id: str) -> None:
+        """Note a request whose body did not come whole: it was neither judged nor carried out."""
+        path = _loggable(request.rel_url.raw_path, match)
+        entry = RequestEntry(number, 0.0, request.method, path, match.operation, status, "cut", correlation_id, None)
+        self.house.counts.leave(entry)
 
     def _judge(
         self, request: web.Request, match: Match, number: int, body: bytes | None, correlation_id: str, at: float
@@ -328,13 +337,6 @@ class FrontDoor:
                 await asyncio.wait_for(self.closing.wait(), _CLIENT_GONE_POLL_S)
             except TimeoutError:
                 continue
-
-
-def make_app(door: FrontDoor, *, max_body_bytes: int) -> web.Application:
-    """An application that sends everything through the door."""
-    app = web.Application(client_max_size=max_body_bytes)
-    app.router.add_route("*", "/{anything:.*}", door.handle)
-    return app
 
 
 def _checked(request: web.Request, match: Match, body: bytes | None, max_url_length: int) -> Any:

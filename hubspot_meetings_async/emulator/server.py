@@ -13,9 +13,10 @@ from typing import Self
 
 from aiohttp import web
 
-from .app import FrontDoor, make_app
+from .app import FrontDoor
 from .behaviour import Behaviour
 from .clock import Clock
+from .connections import Connections, queue_length
 from .counts import RequestEntry, Stats
 from .faults import Faults
 from .fixtures import AROUND_MS
@@ -28,8 +29,6 @@ __all__ = ["Emulator"]
 
 MIB = 1024 * 1024
 _CLOSE_WITHIN_S = 0.2
-_BACKLOG = 1024
-_LONGEST_LINE = 64 * 1024  # longer than any URL HubSpot takes, so that the 414 is ours
 
 
 class Emulator:
@@ -57,6 +56,7 @@ class Emulator:
         portal_id: the account's number.
         timezone: the account's zone; daily quotas start anew at its midnight.
         max_body_bytes: larger request bodies are answered with 413.
+        idle_s: connections that wait longer for a request, or take longer to send one, are closed.
         keep_requests: how many of the last requests the log remembers.
         keep_bodies: whether it remembers their bodies too, for tests that look into what was sent; never those of
             calls for tokens.
@@ -90,6 +90,7 @@ class Emulator:
         portal_id: int = 1_234_567,
         timezone: str = "UTC",
         max_body_bytes: int = 5 * MIB,
+        idle_s: float = 75.0,
         keep_requests: int = 1000,
         keep_bodies: bool = False,
         data: str | PathLike[str] | None = None,
@@ -105,6 +106,8 @@ class Emulator:
         _need_positive("max_body_bytes", max_body_bytes)
         if not window_s > 0:
             raise ValueError(f"window_s must be above 0 seconds, not {window_s!r}")
+        if not idle_s > 0:
+            raise ValueError(f"idle_s must be above 0 seconds, not {idle_s!r}")
         if keep_requests < 0:
             raise ValueError(f"keep_requests must not be negative, not {keep_requests!r}")
         if isinstance(tokens, str):
@@ -135,8 +138,9 @@ class Emulator:
         self._host = host
         self._port = port
         self._max_body_bytes = max_body_bytes
+        self._idle_s = idle_s
         self._door: FrontDoor | None = None
-        self._runner: web.AppRunner | None = None
+        self._runner: web.ServerRunner | None = None
 
     def __repr__(self) -> str:
         where = self.url if self._runner is not None else "not running"
@@ -238,18 +242,14 @@ class Emulator:
             self._house,
             forward_latency_s=self._forward_latency_s,
             service_latency_s=self._service_latency_s,
+            idle_s=self._idle_s,
             seed=self._seed,
         )
-        runner = web.AppRunner(
-            make_app(door, max_body_bytes=self._max_body_bytes),
-            access_log=None,
-            shutdown_timeout=_CLOSE_WITHIN_S,
-            max_line_size=_LONGEST_LINE,
-            max_field_size=_LONGEST_LINE,
-        )
+        connections = Connections(door.handle, idle_s=self._idle_s, max_body_bytes=self._max_body_bytes)
+        runner = web.ServerRunner(connections, shutdown_timeout=_CLOSE_WITHIN_S)
         await runner.setup()
         try:
-            await web.TCPSite(runner, self._host, self._port, backlog=_BACKLOG).start()
+            await web.TCPSite(runner, self._host, self._port, backlog=queue_length()).start()
         except BaseException:
             await runner.cleanup()
             raise
