@@ -66,6 +66,13 @@ class SortedIndex:
         keyed = ((self.keys[id_], id_) for id_ in ids if id_ in self.keys)
         return {entry[1] for entry in keyed if any(first <= entry <= last for first, last in ends)}
 
+    def walk(self, spans: list[Span], ids: set[int], *, descending: bool) -> list[int]:
+        """Those of some records whose values lie in some places, in order of value and id."""
+        found = [id_ for start, stop in spans for _, id_ in self.entries[start:stop] if id_ in ids]
+        if descending:
+            found.reverse()
+        return found
+
     def sort(self, ids: set[int], *, descending: bool) -> list[int]:
         """Some records in order of value and id, those without a value behind the others."""
         if len(ids) * 4 > len(self.entries):

@@ -114,6 +114,8 @@ class Finder:
 
     def _all(self, order: SortedIndex, plans: list[_Plan], wanted: Search) -> list[int]:
         """All results in the order asked for."""
+        if len(plans) == 1 and plans[0].source is order and plans[0].ids is not None and not plans[0].conditions:
+            return order.walk(plans[0].spans, plans[0].ids, descending=wanted.descending)
         found: set[int] = set()
         for plan in plans:
             found.update(self._satisfying(order, plan))
@@ -140,12 +142,13 @@ class Finder:
 
     def _queried(self, query: str | None) -> set[int] | None:
         """The ids a query holds for; None for all."""
-        ids: set[int] | None = None
+        starts = query_starts(query or "")
+        if not starts:
+            return None
         plural = self._crm.type.plural
-        for start in query_starts(query or ""):
-            words = self.index.words("query", lambda record: query_words(plural, record.properties()))
-            ids = _both(ids, words.starting(start))
-        return ids
+        # No property goes by the empty name.
+        words = self.index.words("", lambda record: query_words(plural, record.properties()))
+        return words.having([start + "*" for start in starts])
 
     def _worded(self, field: Field) -> WordIndex:
         """The index of a property's words."""
@@ -167,9 +170,7 @@ class Finder:
             asked = predicate(crm.book, given, negation_matches_empty=self._behaviour.negation_matches_empty)
             field = field_of(crm.book, name)
             if given.operator == "CONTAINS_TOKEN" and (patterns := token_patterns(field, given.value)):
-                worded = self._worded(field)
-                for pattern in patterns:
-                    ids = _both(ids, worded.like(pattern))
+                ids = _both(ids, self._worded(field).having(patterns))
                 continue
             if not field.ordered or given.operator not in _RANGES:
                 rest.append(asked)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from array import array
 from bisect import bisect_left, insort
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 
 from .records import Record
@@ -18,7 +18,6 @@ __all__ = ["WordIndex", "Words"]
 
 Words = Callable[[Record], Iterable[str]]
 """The words of a record, each as often as it likes."""
-_NOTHING = array("q")
 _LAST = "\U0010ffff"
 _KEPT_ANSWERS = 4
 
@@ -38,7 +37,7 @@ class WordIndex:
         # In order, but for those at the end that came since somebody last asked; words nobody has any more stay.
         self._vocabulary: list[str] = []
         self._in_order = True
-        self._answers: dict[str, set[int]] = {}
+        self._answers: dict[tuple[str, ...], set[int]] = {}
 
     def fill(self, records: Iterator[Record]) -> None:
         """Take in all records."""
@@ -54,27 +53,26 @@ class WordIndex:
             if record is not None:
                 self._note(record)
 
-    def starting(self, start: str) -> set[int]:
-        """The records that have a word with this beginning. Not to be changed."""
-        return self._answered(start + "*", lambda: self._from(start))
-
-    def like(self, pattern: str) -> set[int]:
-        """The records that have a word like this, `*` standing for any characters. Not to be changed."""
-        start, star, rest = pattern.partition("*")
-        if not star:
-            return set(self._ids.get(pattern, _NOTHING))
-        if not rest:
-            return self.starting(start)
-        literal = re.sub(r"[\[?]", lambda sign: f"[{sign[0]}]", pattern)
-        return self._answered(pattern, lambda: (word for word in self._from(start) if fnmatchcase(word, literal)))
-
-    def _answered(self, pattern: str, words: Callable[[], Iterable[str]]) -> set[int]:
-        answer = self._answers.get(pattern)
+    def having(self, patterns: Sequence[str]) -> set[int]:
+        """The records that have for each pattern a word like it, `*` standing for any characters. Not to be changed."""
+        asked = tuple(patterns)
+        answer = self._answers.get(asked)
         if answer is None:
             if len(self._answers) >= _KEPT_ANSWERS:
                 self._answers.clear()
-            answer = self._answers[pattern] = set[int]().union(*(self._ids[word] for word in words()))
+            answers = [set[int]().union(*(self._ids[word] for word in self._like(pattern))) for pattern in asked]
+            answer = self._answers[asked] = answers[0].intersection(*answers[1:])
         return answer
+
+    def _like(self, pattern: str) -> Iterable[str]:
+        start, star, rest = pattern.partition("*")
+        if not star:
+            return [pattern] if pattern in self._ids else []
+        words = self._from(start)
+        if not rest:
+            return words
+        literal = re.sub(r"[\[?]", lambda sign: f"[{sign[0]}]", pattern)
+        return (word for word in words if fnmatchcase(word, literal))
 
     def _from(self, start: str) -> list[str]:
         """The words with this beginning."""

@@ -350,3 +350,16 @@ def test_a_walk_by_key_finds_everything_once(account: Account) -> None:
         since, last = answer["results"][-1]["updatedAt"], answer["results"][-1]["id"]
     assert sorted(seen) == sorted(made)
     assert len(seen) == len(made)
+
+
+def test_a_property_called_query_is_no_query() -> None:
+    """The words of a property and those a query looks among do not get mixed up, whatever the property is called."""
+    account = Account(search_delay_s=0)
+    account.portal.add_property("query")
+    by_title = account.create(hs_meeting_title="Review")
+    by_property = account.create(query="review")
+    condition = {"propertyName": "query", "operator": "CONTAINS_TOKEN", "value": "review"}
+    for _ in range(2):
+        assert ids(account.post(f"{MEETINGS}/search", {"query": "rev"})[1]) == [by_title]
+        filtered = account.post(f"{MEETINGS}/search", {"filterGroups": [{"filters": [condition]}]})[1]
+        assert ids(filtered) == [by_property]
