@@ -8,6 +8,7 @@ import sys
 BENCHMARKS = {
     "limiter": ("benchmarks.limiter_sim",),
     "bulk": ("benchmarks.bulk_create",),
+    "journal": ("benchmarks.journal",),
     "memory": ("benchmarks.memory",),
     "emulator": ("benchmarks.emulator",),
 }

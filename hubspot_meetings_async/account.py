@@ -44,4 +44,4 @@ class Account:
             if error.status in (401, 429):
                 raise
             return None
-        return str(details.portal_id)
+        return None if details.portal_id is None else str(details.portal_id)

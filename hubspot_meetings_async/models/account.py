@@ -18,7 +18,7 @@ class AccountDetails(Received, frozen=True, kw_only=True):
     `time_zone` is a name such as `US/Eastern`; the daily limit starts anew at its midnight.
     """
 
-    portal_id: int
+    portal_id: int | None = None
     account_type: str | None = None
     time_zone: str | None = None
     utc_offset: str | None = None
