@@ -1,4 +1,5 @@
-"""Admin calls for what surrounds the records: users, meeting links, bookings, apps and tokens, late writes, the clock.
+"""Admin calls for what surrounds the records: users, meeting links, bookings, apps and tokens, late writes, the clock,
+made-up accounts.
 
 Knows the JSON of these calls and the `House`. Must not know sockets.
 """
@@ -11,6 +12,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from .fixtures import AROUND_MS, populate
 from .house import House
 from .scheduler_links import CalendarProvider, Consent, FormField, LinkType, MeetingLink, User
 from .times import iso, parse_ms
@@ -82,6 +84,15 @@ class TokenBody(msgspec.Struct, forbid_unknown_fields=True):
     app: str | None = None
 
 
+class PopulateBody(msgspec.Struct, forbid_unknown_fields=True):
+    """What to make up; the words are those of `populate()`."""
+
+    meetings: int
+    contacts: int | None = None
+    seed: int = 0
+    around_ms: int = AROUND_MS
+
+
 class ClockBody(msgspec.Struct, forbid_unknown_fields=True):
     """How far to move the clock: by seconds, or to a later moment (Unix milliseconds, or ISO with its offset)."""
 
@@ -137,7 +148,12 @@ def account_actions(house: House) -> dict[tuple[str, str], Action]:
             house.advance((parse_ms(str(given.to)) - house.clock.wall_ms()) / 1000)
         return clock()
 
+    def make_up(request: web.Request, body: bytes) -> Any:
+        populate(portal, **_words(body, PopulateBody))
+        return {crm.type.plural: len(crm.store) for crm in portal.crms if len(crm.store)}
+
     return {
+        ("POST", "populate"): make_up,
         ("GET", "clock"): lambda request, body: clock(),
         ("POST", "clock"): move_clock,
         ("GET", "users"): lambda request, body: {"users": [_user(user) for user in portal.scheduler.users]},

@@ -78,11 +78,13 @@ def populate(
         around_ms: Unix milliseconds. The default makes the same account on every day; give the present for an account
             that goes on right now, which is another one next week.
 
-    Raises: ValueError (less than no meetings; not a single contact).
+    Raises: ValueError (less than no meetings; not a single contact; an account that has records already).
     """
     contacts = max(5, meetings // 8) if contacts is None else contacts
     if meetings < 0 or contacts < 1:
         raise ValueError(f"an account has 0 or more meetings and at least 1 contact, not {meetings} and {contacts}")
+    if any(len(crm.store) for crm in portal.crms):
+        raise ValueError("the account has records already; reset it first, or add objects of your own afterwards")
     counts = [(crm.store, crm.store.created, crm.store.updated) for crm in portal.crms]
     made = _Account(portal, random.Random(f"made-up account {seed}"), around_ms)
     made.hire()

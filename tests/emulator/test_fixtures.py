@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import aiohttp
 import msgspec
 import pytest
 
@@ -160,10 +161,36 @@ async def test_the_emulator_starts_with_it_and_a_data_file_keeps_it(tmp_path: Pa
         assert everything(hubspot.portal) == first
 
 
+async def test_the_admin_api_makes_it_anew_after_a_reset(http: aiohttp.ClientSession) -> None:
+    """For test suites in other languages: each test begins with the same account."""
+    async with Emulator(seed=3, meetings=50, contacts=10, clock=ManualClock()) as hubspot:
+        admin = hubspot.url + "/__emulator/"
+        first = everything(hubspot.portal)
+        await http.post(admin + "reset", json={})
+        assert len(hubspot.portal.meetings.store) == 0
+        async with http.post(admin + "populate", json={"seed": 3, "meetings": 50, "contacts": 10}) as response:
+            made = await response.json()
+        assert (made["meetings"], made["contacts"]) == (50, 10)
+        assert everything(hubspot.portal) == first
+        async with http.post(admin + "populate", json={"meetings": -1}) as response:
+            assert response.status == 400
+            assert "0 or more meetings" in (await response.json())["message"]
+
+
 @pytest.mark.parametrize(("meetings", "contacts"), [(-1, None), (10, 0), (10, -5)])
 def test_impossible_accounts_are_refused(meetings: int, contacts: int | None) -> None:
     with pytest.raises(ValueError, match="0 or more meetings and at least 1 contact"):
         populate(Portal(), meetings=meetings, contacts=contacts)
+
+
+def test_no_account_is_made_up_twice() -> None:
+    """It would have the same people twice; records of one's own are added afterwards."""
+    portal = account(meetings=10)
+    with pytest.raises(ValueError, match="has records already; reset it first"):
+        populate(portal, meetings=10)
+    portal.reset()
+    populate(portal, meetings=10)
+    assert portal.duplicates_by("email", object_type="contacts") == {}
 
 
 @pytest.mark.parametrize("words", [["--around", "soon"], ["--around", "2026-11-21"], ["--meetings", "-5"]])
