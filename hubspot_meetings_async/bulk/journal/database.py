@@ -185,11 +185,10 @@ class Database:
             if not self._held:
                 return
             self._held = False
-            for statement in ("ROLLBACK", "PRAGMA synchronous=OFF") if os.path.lexists(self._wal_path) else ():
-                with contextlib.suppress(sqlite3.Error):
-                    self._connection.execute(statement)
             # SQLite's own closing copies the -wal file into the main file, syncs both and removes it. Without syncs,
             # and interrupted before the first page, it leaves everything where it is.
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.execute("PRAGMA synchronous=OFF")
             self._connection.interrupt()
             self._connection.close()
             if self._needs_wal and not os.path.lexists(self._wal_path) and _is_at(self.path, self._claim):

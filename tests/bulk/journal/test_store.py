@@ -247,6 +247,8 @@ class TestGroups:
     async def test_many_rows_are_few_transactions(self, path: Path) -> None:
         """What waits while the disk is busy is written at once: one statement, one transaction, one sync."""
         store = opened(path)
+        # As in the smallest builds of SQLite.
+        database(store)._connection.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 999)
         statements: list[str] = []
         database(store)._connection.set_trace_callback(statements.append)
         with database(store)._using:
@@ -397,10 +399,14 @@ class TestFailedWrite:
         for act in (store.check, lambda: store.append(0, b"later")):
             with pytest.raises(JournalError, match=path.name):
                 act()
+        # Let go of at once, not only at the close, which then does nothing to it.
+        successor = opened(path, durability)
         with pytest.raises(JournalError, match=path.name):
             await store.aclose()
         await store.aclose()
-        assert await kept(path, durability) == [(0, b"safe")]
+        await successor.append(1, b"on")
+        await successor.aclose()
+        assert await kept(path, durability) == [(0, b"safe"), (1, b"on")]
 
     async def test_that_nobody_waits_for_is_told_by_the_next(self, path: Path, durability: Durability) -> None:
         """A note is not waited for; its failure is heard at the next row and is no noise in the log of the loop."""
@@ -412,11 +418,13 @@ class TestFailedWrite:
             for _ in range(1_000):
                 store.append(0, b"note")
                 await asyncio.sleep(0.001)
-        gc.collect()
         with pytest.raises(JournalError):
             store.check()
         with pytest.raises(JournalError):
             await store.aclose()
+        # The failure remembers where it was raised, and with that the row's future.
+        del store
+        gc.collect()
         assert complaints == []
 
     async def test_while_it_closes_is_told(self, path: Path, durability: Durability) -> None:
