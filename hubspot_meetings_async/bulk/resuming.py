@@ -47,8 +47,8 @@ class Resumption:
         One that is known by its key gets the ordinal that it has in the journal. Raises: JournalMismatchError.
         """
         if self._by_key:
-            known = self._past.keys.pop(entry.key or "", None) if entry is not None else None
-            if entry is None or known is None:
+            known = self._past.keys.pop(hash(entry.key), None) if entry is not None else None
+            if entry is None or known is None or self._past.digests[known] != digest(entry):
                 return Standing.FRESH
             entry.ordinal = ordinal = known
         elif ordinal >= self.until:
