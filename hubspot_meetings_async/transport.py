@@ -7,6 +7,7 @@ aiohttp is imported when the first session opens: its import alone builds a TLS 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 import io
 import os
@@ -14,7 +15,7 @@ import ssl as ssl_module
 import warnings
 import weakref
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from types import SimpleNamespace, TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
@@ -43,6 +44,9 @@ __all__ = ["AiohttpTransport", "SharedSession", "Timeouts", "Transport"]
 
 _LARGE_BYTES = 2**20
 _WORTH_PACKING_BYTES = 1024
+_STOOD_STILL_S = 0.1
+"""A timer that is late by more says that the loop stood still."""
+_MOMENT_S = 1.0
 
 
 class Timeouts(Struct, frozen=True, kw_only=True):
@@ -157,8 +161,9 @@ class AiohttpTransport:
             cookie_jar=aiohttp.DummyCookieJar(),
             # Bodies are decompressed here: aiohttp returns a gzip body that was cut midway without an error.
             auto_decompress=False,
+            # The total is `_within`.
             timeout=aiohttp.ClientTimeout(
-                total=limits.attempt_s, connect=limits.connect_s, sock_connect=limits.connect_s, sock_read=limits.read_s
+                total=None, connect=limits.connect_s, sock_connect=limits.connect_s, sock_read=limits.read_s
             ),
             trust_env=False,
             trace_configs=[written],
@@ -213,17 +218,20 @@ class AiohttpTransport:
         proxy = self._proxy
         coding = self._coding(request.body)
         try:
-            async with self._session.request(
-                request.method,
-                URL(f"{target}?{request.query}" if request.query else target, encoded=True),
-                # Both made here and not kept in variables, which a traceback would show.
-                data=_payload(request.body, packed=bool(coding)),
-                headers={**headers, **coding, **self._through()} if coding or proxy is not None else headers,
-                allow_redirects=False,
-                proxy=proxy.url if proxy is not None else None,
-                proxy_headers=proxy.headers() if proxy is not None else None,
-                trace_request_ctx=note_written,
-            ) as answer:
+            async with (
+                _within(self._timeouts.attempt_s),
+                self._session.request(
+                    request.method,
+                    URL(f"{target}?{request.query}" if request.query else target, encoded=True),
+                    # Both made here and not kept in variables, which a traceback would show.
+                    data=_payload(request.body, packed=bool(coding)),
+                    headers={**headers, **coding, **self._through()} if coding or proxy is not None else headers,
+                    allow_redirects=False,
+                    proxy=proxy.url if proxy is not None else None,
+                    proxy_headers=proxy.headers() if proxy is not None else None,
+                    trace_request_ctx=note_written,
+                ) as answer,
+            ):
                 on_answered(answer.headers)
                 return Response(answer.status, answer.headers, await self._body(answer))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -283,6 +291,28 @@ class AiohttpTransport:
             _drop(self._session, own=self._connector is None, pid=self._pid)
         else:
             await self._session.close()
+
+
+@contextlib.asynccontextmanager
+async def _within(seconds: float) -> AsyncGenerator[None, None]:
+    """Raises: TimeoutError after so many seconds.
+
+    When the loop itself stood still meanwhile (code that blocks, a stopped process), the answer may lie in the socket:
+    it gets a moment to be read before it is called lost.
+    """
+    loop = asyncio.get_running_loop()
+    due_at = loop.time() + seconds
+
+    def due() -> None:
+        now = loop.time()
+        limit.reschedule(now + _MOMENT_S if now - due_at > _STOOD_STILL_S else now)
+
+    async with asyncio.timeout(None) as limit:
+        waiting = loop.call_at(due_at, due)
+        try:
+            yield
+        finally:
+            waiting.cancel()
 
 
 def _thrown_away(session: aiohttp.ClientSession, own: bool, pid: int, base_url: str) -> None:
