@@ -20,17 +20,17 @@ from typing import Any
 
 import msgspec
 
-from hubspot_meetings_async import MeetingsClient, NoLimit, RetryPolicy
+from hubspot_meetings_async import MeetingsClient, NoLimit, RetryPolicy, Timeouts
+from hubspot_meetings_async.bulk import carrier
 from hubspot_meetings_async.bulk.account import Account
 from hubspot_meetings_async.bulk.carrier import Carrier
 from hubspot_meetings_async.bulk.engine import Run
-from hubspot_meetings_async.bulk.journal import store
 from hubspot_meetings_async.bulk.journal.database import Database
 from hubspot_meetings_async.bulk.journal.journal import Journal
 from hubspot_meetings_async.bulk.journal.rows import ACK, Past
 from hubspot_meetings_async.transport import AiohttpTransport
 
-__all__ = ["KEY", "MARK", "Job", "records_of", "told_line"]
+__all__ = ["KEY", "MARK", "Job", "records_of", "run_of", "told_line", "work"]
 
 KEY = "booking_ref"
 """A property that the emulated account keeps unique."""
@@ -105,14 +105,27 @@ def told_line(outcome: Any) -> bytes:
     return json.dumps([outcome.ordinal, kind, detail, outcome.journaled]).encode() + b"\n"
 
 
-async def work(job: Job) -> None:
-    """Run the job, and write down every outcome before the next is asked for."""
+async def work(
+    job: Job, *, after: Callable[[int], None] | None = None, timeout: Timeouts | None = None, leave_at: int = 0
+) -> None:
+    """Run the job, and write down every outcome before the next is asked for.
+
+    `after` is called with the number of outcomes so far; after `leave_at` of them the block is left.
+    """
     told = os.open(job.told, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     retry = RetryPolicy(base_s=0.005, cap_s=0.02, locked_s=0.0)
-    client = MeetingsClient("token", base_url=job.url, limiter=NoLimit(), retry=retry)
+    client = MeetingsClient("token", base_url=job.url, limiter=NoLimit(), retry=retry, timeout=timeout)
+    number = 0
     async with client, run_of(client, job, records_of(job)) as run:
         async for outcome in run:
             os.write(told, told_line(outcome))
+            number += 1
+            if after is not None:
+                after(number)
+            if number == leave_at:
+                break
+    for outcome in run.unread:
+        os.write(told, told_line(outcome))
 
 
 # ---- dying
@@ -253,7 +266,8 @@ def born(job: Job) -> None:
 
 def nursery() -> None:
     """Fork for each job that is read, and say how each ended."""
-    store.LEAVE_S = 0.0
+    # HubSpot fails on purpose here: nobody needs to wait until it feels better.
+    carrier._LONGEST_CALM_S = 0.05
     children = {signal.SIGCHLD}
     signal.pthread_sigmask(signal.SIG_BLOCK, children)
     for line in sys.stdin:

@@ -31,11 +31,11 @@ MOST_ATTEMPTS = 12
 ROOT = Path(__file__).parents[2]
 
 TROUBLE = (
-    FaultRule(fault=Fault(status=502, applied=True), operation="meetings.batch_[cu]*", rate=0.08),
-    FaultRule(fault=Fault(kind="reset", applied=True), operation="meetings.batch_[cu]*", rate=0.08),
-    FaultRule(fault=Fault(status=504, applied_after_s=0.05), operation="meetings.batch_[cu]*", rate=0.08),
-    FaultRule(fault=Fault(status=503), operation="meetings.batch_*", rate=0.08),
-    FaultRule(fault=Fault(kind="reset"), operation="meetings.batch_*", rate=0.08),
+    FaultRule(fault=Fault(status=502, applied=True), operation="meetings.batch_[cu]*", rate=0.05),
+    FaultRule(fault=Fault(kind="reset", applied=True), operation="meetings.batch_[cu]*", rate=0.05),
+    FaultRule(fault=Fault(status=504, applied_after_s=0.05), operation="meetings.batch_[cu]*", rate=0.05),
+    FaultRule(fault=Fault(status=503), operation="meetings.batch_*", rate=0.05),
+    FaultRule(fault=Fault(kind="reset"), operation="meetings.batch_*", rate=0.05),
 )
 """What goes wrong at HubSpot meanwhile: answers lost with and without effect, and effects that come late."""
 
