@@ -35,6 +35,7 @@ async def test_a_block_runs(number: int, tmp_path: Path) -> None:
             "error",
             str(program),
             env=environment,
+            cwd=tmp_path,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
