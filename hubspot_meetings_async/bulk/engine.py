@@ -149,6 +149,7 @@ class Run(Generic[R, M]):
         self._feeding = True
         self._workers = self._idle = self._queued = 0
         self._tasks: TaskGroup | None = None
+        self._lingering = anyio.Lock()
 
     def __repr__(self) -> str:
         state = "ended" if self._ended else "not begun" if self._tasks is None else f"{self._workers} workers"
@@ -251,7 +252,9 @@ class Run(Generic[R, M]):
                     async with anyio.create_task_group() as beside:
                         beside.start_soon(self._linger, name="bulk linger")
                         await self._pull_and_hand_on()
-                        beside.cancel_scope.cancel()
+                        # Not while it hands a batch on: nobody would carry that any more.
+                        async with self._lingering:
+                            beside.cancel_scope.cancel()
                 await self._hand_on_the_rest()
                 self._feeding = False
             await self._finish()
@@ -354,7 +357,8 @@ class Run(Generic[R, M]):
         while True:
             await anyio.sleep(_LINGER_S)
             if self._cutter.opened == seen:
-                await self._hand_on(all_of_it=True)
+                async with self._lingering:
+                    await self._hand_on(all_of_it=True)
             seen = self._cutter.opened
 
     async def _finish(self) -> None:
