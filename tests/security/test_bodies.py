@@ -36,7 +36,9 @@ CASE = sys.argv[1]
 def pieces():
     if CASE == "bomb":
         pack = zlib.compressobj(wbits=31)
-        body = b"".join([pack.compress(b" " * MIB) for _ in range(512)] + [pack.flush()])
+        begin = pack.compress(b" " * MIB) + pack.flush(zlib.Z_FULL_FLUSH)
+        # Behind a full flush the same block may follow any number of times.
+        body = begin + 511 * (pack.compress(b" " * MIB) + pack.flush(zlib.Z_FULL_FLUSH))
         assert len(body) < MIB
         yield b"HTTP/1.1 200 OK\\r\\nContent-Type: application/json\\r\\nContent-Encoding: gzip\\r\\n"
         yield f"Content-Length: {len(body)}\\r\\n\\r\\n".encode() + body

@@ -185,7 +185,7 @@ ELSEWHERE = {
 
 
 @cache
-def tests_in(file: str) -> frozenset[str]:
+def names_in(file: str) -> frozenset[str]:
     """`Class::test` and `test` of a file."""
     found = set()
     for node in ast.parse((TESTS / file).read_text("utf-8")).body:
@@ -204,4 +204,4 @@ def test_every_rule_is_here() -> None:
 @pytest.mark.parametrize("rule", RULES)
 def test_its_tests_exist(rule: str) -> None:
     """A test that is renamed or dropped takes no rule with it in silence."""
-    assert [name for name in RULES[rule][1] if name.split("::", 1)[1] not in tests_in(name.split("::", 1)[0])] == []
+    assert [name for name in RULES[rule][1] if name.split("::", 1)[1] not in names_in(name.split("::", 1)[0])] == []
