@@ -7,6 +7,7 @@ import logging
 import os
 import shutil
 import sqlite3
+import sys
 from pathlib import Path
 
 import pytest
@@ -316,6 +317,7 @@ class TestCreation:
         with pytest.raises(JournalError, match="is not a file; name a file"):
             opened(path.parent)
 
+    @pytest.mark.skipif(sys.platform != "linux", reason="a folder that takes no files is known of Linux only")
     def test_where_nothing_may_be_made_is_refused(self) -> None:
         """Not even by root: the system's own folder takes no files. The message says where."""
         with pytest.raises(JournalError, match=r"must be allowed to make and write files in /sys$"):
