@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
-from aiohttp import web
+from aiohttp import StreamReader, web
 
 from .refusals import Refusal
 
@@ -41,6 +41,19 @@ Handle = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 class _Connection(web.RequestHandler):
     """One connection; words its own errors."""
+
+    __slots__ = ("awaited",)
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.awaited: StreamReader | None = None
+        """The body that somebody waits for."""
+
+    def data_received(self, data: bytes) -> None:
+        """Tell whoever waits for a body when what came is none: aiohttp only queues the error behind the request."""
+        super().data_received(data)
+        if self.awaited is not None and self._messages and not self.awaited.is_eof():
+            self.awaited.set_exception(web.RequestPayloadError("broken chunks"))
 
     def handle_error(
         self,
@@ -137,15 +150,25 @@ async def whole_body(request: web.Request, within_s: float) -> bytes:
     Raises: Refusal for one that is too long (413), does not arrive in time (408), or breaks the rules of its encoding
         (400); OSError when the client has left in the middle of it.
     """
+    if request.content.is_eof():
+        return await _read(request)
+    connection = request.protocol
+    assert isinstance(connection, _Connection)  # noqa: S101  # of ours there is no other kind
+    connection.awaited = request.content
     try:
-        if request.content.is_eof():
-            return await request.read()
         async with asyncio.timeout(within_s):
-            return await request.read()
-    except web.HTTPRequestEntityTooLarge:
-        raise Refusal(413, "The request body is too large", category="VALIDATION_ERROR") from None
+            return await _read(request)
     except TimeoutError:
         raise Refusal(408, "The request body did not arrive in time") from None
+    finally:
+        connection.awaited = None
+
+
+async def _read(request: web.Request) -> bytes:
+    try:
+        return await request.read()
+    except web.HTTPRequestEntityTooLarge:
+        raise Refusal(413, "The request body is too large", category="VALIDATION_ERROR") from None
     except web.RequestPayloadError as error:
         if request.transport is None:
             raise ConnectionResetError("the client has left") from error
