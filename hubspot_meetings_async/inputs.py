@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from .errors import ConfigurationError, InvalidRecord, shown
 from .models import Association, PropertyValue, property_values
-from .wire import encode
+from .wire import encode, encode_plain
 
 __all__ = ["MAX_INPUTS", "MAX_INPUTS_WITH_HISTORY", "Entry", "Inputs", "Record", "key_of"]
 
@@ -179,6 +179,7 @@ class Inputs(Struct, frozen=True, kw_only=True):
 
 
 _PREFIX = b'{"inputs":['
+_ALL_TEXT: Final = {str}
 
 
 MAX_KEY: Final = 255
@@ -196,6 +197,12 @@ def _check_id_property(id_property: object, option: str = "id_property") -> None
 
 
 def _create_entry(ordinal: int, item: object, trace: str) -> Entry:
+    # The usual record, a plain dict of strings, in four steps: a bulk run spends most of its own time here.
+    if type(item) is dict and "properties" not in item and {*map(type, item.values())} == _ALL_TEXT:
+        try:
+            return Entry(ordinal, item, encode_plain(_Input(None, None, item, None, trace)), None, trace, item)
+        except ValueError:
+            pass  # said in words below
     parts = _parts(item)
     if parts.id is not None:
         raise InvalidRecord("a create takes no id; HubSpot gives one (did you mean update or upsert?)")

@@ -42,6 +42,7 @@ __all__ = [
     "Response",
     "Trail",
     "encode",
+    "encode_plain",
     "parse",
     "query_string",
     "rejection",
@@ -67,6 +68,10 @@ def _as_built_in(value: object) -> object:
 
 
 _encoder = msgspec.json.Encoder(enc_hook=_as_built_in)
+
+
+encode_plain: Callable[[object], bytes] = _encoder.encode
+"""`encode` for values that JSON surely has a form for. Raises: ValueError for lone surrogates."""
 
 
 class Replay(Enum):
