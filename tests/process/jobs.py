@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, NamedTuple, cast
 
 import msgspec
 from msgspec import Struct
@@ -18,7 +19,25 @@ from hubspot_meetings_async.emulator import Emulator, Fault, FaultRule, Threaded
 from .checker import Verdict, judge, read_history, read_told
 from .child import KEY, MARK, Ended, Job, records_of
 
-__all__ = ["MODES", "POINTS", "TROUBLE", "Done", "Nursery", "Plan", "account", "finish", "marks_of", "nursery"]
+__all__ = [
+    "MODES",
+    "POINTS",
+    "Done",
+    "Nursery",
+    "Plan",
+    "Played",
+    "account",
+    "ended",
+    "finish",
+    "job_in",
+    "judged",
+    "marks_of",
+    "nursery",
+    "played",
+    "started",
+    "stored_by_mark",
+    "writes",
+]
 
 MODES = ("keyed", "hold", "upsert", "update")
 POINTS = (
@@ -28,6 +47,7 @@ POINTS = (
 """Where a process can be told to kill itself; `in_reconcile` needs a mode that looks, and something to look for."""
 
 MOST_ATTEMPTS = 12
+PATIENCE_S = 60
 ROOT = Path(__file__).parents[2]
 
 TROUBLE = (
@@ -110,11 +130,75 @@ def finish(nursery: Nursery, hubspot: ThreadedEmulator, job: Job, plan: Plan) ->
         kills.append("by the record" if end is None else str(end))
     else:
         raise AssertionError(f"not done after {MOST_ATTEMPTS} attempts: {kills}")
+    return Done(kills=kills, verdict=judged(hubspot, job), faults=sum(hubspot.stats().faults.values()))
+
+
+def judged(hubspot: ThreadedEmulator, job: Job) -> Verdict:
+    """What a job that is done comes to."""
     hubspot.call(lambda emulator: emulator.apply_late_writes())
-    verdict = judge(
-        marks_of(job), read_history(Path(job.journal)), read_told(Path(job.told)), _stored(hubspot), mode=job.mode
+    return judge(
+        marks_of(job),
+        read_history(Path(job.journal)),
+        read_told(Path(job.told)),
+        stored_by_mark(hubspot),
+        mode=job.mode,
     )
-    return Done(kills=kills, verdict=verdict, faults=sum(hubspot.stats().faults.values()))
+
+
+def job_in(folder: Path, url: str, mode: str = "keyed", *, count: int = 700, workers: int = 4) -> Job:
+    """A job whose files are in this folder."""
+    folder.mkdir(exist_ok=True)
+    return Job(
+        mode=mode,
+        url=url,
+        journal=str(folder / "job.journal"),
+        told=str(folder / "told"),
+        errors=str(folder / "errors"),
+        prefix=folder.name,
+        count=count,
+        workers=workers,
+    )
+
+
+def started(scene: str, job: Job, *, prefix: Sequence[str] = (), **environment: str) -> subprocess.Popen[str]:
+    """The job in a process of its own, played as a scene says."""
+    command = [*prefix, sys.executable, "-m", "tests.process.scenes", scene, msgspec.json.encode(job).decode()]
+    return subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+class Played(NamedTuple):
+    """How a scene ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+def ended(process: subprocess.Popen[str]) -> Played:
+    """Wait for a scene's end."""
+    try:
+        out, err = process.communicate(timeout=PATIENCE_S)
+    finally:
+        process.kill()
+    return Played(process.returncode, out, err)
+
+
+def played(scene: str, job: Job, **environment: str) -> Played:
+    """The job in a process of its own, to its end, whatever that is."""
+    return ended(started(scene, job, **environment))
+
+
+def writes(hubspot: ThreadedEmulator) -> int:
+    """How many requests came that change something."""
+    counts = hubspot.stats().by_operation
+    return sum(count for name, count in counts.items() if name.endswith(("_create", "_update", "_upsert", "_archive")))
 
 
 def _given(hubspot: ThreadedEmulator, job: Job) -> int:
@@ -128,7 +212,7 @@ def _given(hubspot: ThreadedEmulator, job: Job) -> int:
     return ids[0]
 
 
-def _stored(hubspot: ThreadedEmulator) -> dict[str, list[str]]:
+def stored_by_mark(hubspot: ThreadedEmulator) -> dict[str, list[str]]:
     """The ids of all meetings, by mark."""
     ids: defaultdict[str, list[str]] = defaultdict(list)
     for entry in hubspot.call(lambda emulator: list(emulator.portal.ledger(MARK))):

@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from .checker import Verdict
-from .child import Job
-from .jobs import MODES, POINTS, Done, Nursery, Plan, account, finish, nursery
+from .jobs import MODES, POINTS, Done, Nursery, Plan, account, finish, job_in, nursery
 
 _COUNT = 700
 _WORKERS = 4
@@ -24,24 +23,10 @@ def births() -> Iterator[Nursery]:
         yield running
 
 
-def job_of(folder: Path, url: str, mode: str, *, count: int = _COUNT) -> Job:
-    folder.mkdir(exist_ok=True)
-    return Job(
-        mode=mode,
-        url=url,
-        journal=str(folder / "job.journal"),
-        told=str(folder / "told"),
-        errors=str(folder / "errors"),
-        prefix=folder.name,
-        count=count,
-        workers=_WORKERS,
-    )
-
-
 def killed(births: Nursery, folder: Path, mode: str, plan: Plan, *, trouble: bool, seed: int = 0) -> Done:
     """A job that was killed as planned, and finished."""
     with account(seed=seed, trouble=trouble) as hubspot:
-        return finish(births, hubspot, job_of(folder, hubspot.url, mode), plan)
+        return finish(births, hubspot, job_in(folder, hubspot.url, mode, count=_COUNT, workers=_WORKERS), plan)
 
 
 def assert_exact(mode: str, done: Done) -> None:
@@ -93,8 +78,8 @@ def test_killed_at_random_moments(births: Nursery, tmp_path: Path, mode: str) ->
 def test_a_record_that_kills_the_process_is_found_and_left_out(births: Nursery, tmp_path: Path, mode: str) -> None:
     """Its batch was in flight at three deaths: then each record goes alone, and the one that kills is named."""
     with account() as hubspot:
-        job = job_of(tmp_path, hubspot.url, mode, count=125)
-        job.lethal, job.workers = 110, 1
+        job = job_in(tmp_path, hubspot.url, mode, count=125, workers=1)
+        job.lethal = 110
         done = finish(births, hubspot, job, [])
     assert len(done.kills) == 4
     assert done.verdict.ambiguous == [110]
