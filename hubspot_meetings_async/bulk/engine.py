@@ -299,6 +299,9 @@ class Run(Generic[R, M]):
             # Nothing goes out before the source has proved to be the one that the journal knows.
             self._held.append(entry)
         else:
+            if self._held:
+                # Their order is the source's: a later record of an id must not overtake them.
+                self._release_held()
             self._cut(entry)
 
     def _cut(self, entry: Entry) -> None:

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 
 import anyio
+import msgspec
+import pytest
 
 from hubspot_meetings_async.bulk.engine import Options, Run
-from hubspot_meetings_async.bulk.operation import Operation
+from hubspot_meetings_async.bulk.journal.journal import Job
+from hubspot_meetings_async.bulk.operation import Doubt, Operation
+from hubspot_meetings_async.bulk.outcomes import Ambiguous, Created, NotSent, Outcome, Rejected, Updated
+from hubspot_meetings_async.errors import Conflict, HubSpotError, HubSpotUnavailable, Unauthorized
 from hubspot_meetings_async.inputs import Inputs
+from hubspot_meetings_async.lookup import Found
+from hubspot_meetings_async.models import BatchResponse, Meeting
+from hubspot_meetings_async.retry import Effect, effect_of
+from hubspot_meetings_async.wire import Trail
 
 from ..bulk.fake_hubspot import FakeHubSpot
 from ..virtual_time import run_virtual
+from .simulated_journal import Disk, Place, SimulatedStore
+from .world import KEY
 
 
 def run_of(operation: Operation, records: Any, **options: Any) -> Run[Any]:
@@ -36,3 +49,208 @@ def test_a_batch_that_waits_for_a_worker_when_a_slow_source_ends_is_sent() -> No
         return report.created
 
     assert run_virtual(scenario) == 2
+
+
+# ---- going on with a job
+
+
+class Scene:
+    """A keyed create on a scripted HubSpot, with a journal on a simulated disk, in one or more sessions."""
+
+    def __init__(self, **changes: Any) -> None:
+        self.disk = Disk(power=False)
+        self.store: SimulatedStore | None = None
+        self.operation = Operation(
+            **{
+                "name": "create",
+                "inputs": Inputs.create(key_property=KEY),
+                "send": self.send,
+                "id_property": KEY,
+                "doubt": Doubt.FIND,
+                "find": self.find,
+                "unique_keys": True,
+                "key_is_unique": True,
+                **changes,
+            }
+        )
+        self.sent: list[list[str]] = []
+        self.known: dict[str, Meeting] = {}
+        self.answer: Callable[[list[dict[str, Any]]], HubSpotError | None] = lambda inputs: None
+        self.silent: set[str] = set()
+
+    async def send(self, body: bytes, trail: Trail) -> BatchResponse[Meeting]:
+        if trail.before_send is not None:
+            await trail.before_send()
+        inputs: list[dict[str, Any]] = msgspec.json.decode(body)["inputs"]
+        names = [given.get("id") or given["properties"][KEY] for given in inputs]
+        self.sent.append(names)
+        trail.in_doubt = True
+        if trail.on_sent is not None:
+            trail.on_sent()
+        await anyio.sleep(0.1)
+        error = self.answer(inputs)
+        if error is not None:
+            trail.in_doubt = effect_of(error) is Effect.UNKNOWN
+            raise error
+        trail.in_doubt = False
+        for name, given in zip(names, inputs, strict=True):
+            values = {key: str(value) for key, value in given["properties"].items()}
+            self.known[name] = Meeting(id=str(len(self.known) + 1), properties=values)
+        return BatchResponse(status="COMPLETE", results=tuple(self.known[name] for name in names))
+
+    async def find(self, keys: Sequence[str], *, properties: Sequence[str], trail: Trail) -> Found:
+        asked = [key for key in keys if key not in self.silent]
+        self.silent.clear()
+        found = {key: (self.known[key],) for key in asked if key in self.known}
+        return Found(found, frozenset(key for key in asked if key not in found))
+
+    async def run(self, records: Any, *, dies_after: int | None = None, **options: Any) -> list[Outcome[Any]]:
+        """A session's outcomes; it dies with the request that has this number."""
+        place = Place(self._open, resume="ordinal")
+
+        async def job() -> Job:
+            return Job(operation=self.operation.name, mode="test", host="test")
+
+        given = Options(**{"read_in_thread": False, "max_batch_bytes": 1_000, "journal": place, **options})
+        run: Run[Any] = Run(self.operation, records, options=given, job=job, rng=random.Random(1))
+        outcomes: list[Outcome[Any]] = []
+
+        async def consume() -> None:
+            with contextlib.suppress(HubSpotError):
+                async with run:
+                    async for outcome in run:
+                        outcomes.append(outcome)
+
+        if dies_after is None:
+            with anyio.fail_after(3_600):
+                await consume()
+            return outcomes
+        task = asyncio.ensure_future(consume())
+        while len(self.sent) < dies_after:
+            await anyio.sleep(0.01)
+        assert self.store is not None
+        self.store.die()
+        self.disk.reread()
+        task.cancel()
+        await asyncio.wait({task})
+        return outcomes
+
+    def _open(self, meta: Mapping[str, str]) -> SimulatedStore:
+        self.store = SimulatedStore(self.disk, meta, rng=random.Random(1))
+        return self.store
+
+
+def records(count: int, **more: str) -> list[dict[str, str]]:
+    return [{KEY: f"k{number}", "body": "x" * 400, **more} for number in range(count)]
+
+
+def test_records_of_one_id_keep_their_order_when_a_job_goes_on() -> None:
+    """A record that was in doubt goes before a later one of the same key, which the journal does not know yet
+    (keyed, seed 145)."""
+
+    async def scenario(rng: random.Random) -> None:
+        scene = Scene(name="upsert", inputs=Inputs.upsert(id_property=KEY), doubt=Doubt.REPEAT, unique_keys=False)
+        source = [*records(3), {KEY: "k0", "body": "newer"}]
+        await scene.run(source[:3], dies_after=1)
+        await scene.run(source)
+        assert scene.known["k0"].properties["body"] == "newer"
+
+    run_virtual(scenario)
+
+
+def test_what_was_in_doubt_before_and_is_not_reached_now_is_ambiguous() -> None:
+    """A run that ends early does not call a record unsent that an earlier run had sent (keyed, seed 188)."""
+
+    async def scenario(rng: random.Random) -> None:
+        scene = Scene()
+        await scene.run(records(31), workers=16, dies_after=16)
+        scene.answer = lambda inputs: Unauthorized("expired", status=401)
+        reached = {key for names in scene.sent for key in names}
+        outcomes = await scene.run(records(31))
+        assert "k30" in reached
+        assert [o.ordinal for o in outcomes if isinstance(o, NotSent) and o.record[KEY] in reached] == []
+
+    run_virtual(scenario)
+
+
+def test_a_batch_that_was_refused_for_one_key_is_not_refused_for_another() -> None:
+    """A record that the look after a 409 passes over in silence is sent again, not rejected (keyed, seed 44)."""
+
+    async def scenario(rng: random.Random) -> None:
+        scene = Scene()
+        scene.known["k0"] = Meeting(id="900", properties={KEY: "k0"})
+        scene.silent = {"k1"}
+
+        def answer(inputs: list[dict[str, Any]]) -> HubSpotError | None:
+            taken = any(given["properties"][KEY] in scene.known for given in inputs)
+            return Conflict("k0 is taken", status=409) if taken else None
+
+        scene.answer = answer
+        outcomes = await scene.run(records(2))
+        assert [type(outcome) for outcome in outcomes] == [Created, Created]
+
+    run_virtual(scenario)
+
+
+def test_a_second_record_of_a_key_is_one_also_if_an_earlier_run_had_the_first() -> None:
+    """The key of a record that an earlier run has settled is remembered (keyed, seed 11)."""
+
+    async def scenario(rng: random.Random) -> None:
+        scene = Scene()
+        await scene.run(records(3))
+        scene.disk.rows.pop()  # as if the source had not ended there
+        scene.disk.reread()
+        outcomes = await scene.run([*records(3), {KEY: "k1", "body": "another"}])
+        (outcome,) = outcomes
+        assert isinstance(outcome, Rejected)
+        assert "duplicate_key_in_input" in str(outcome.error)
+
+    run_virtual(scenario)
+
+
+@pytest.mark.parametrize("mode", ["reconcile", "repeat"])
+@pytest.mark.parametrize("at", [0, 5])
+@pytest.mark.parametrize("dies", [False, True])
+def test_a_poison_record_at_the_start_does_not_keep_the_others_from_their_turn(mode: str, at: int, dies: bool) -> None:
+    """HubSpot fails on one record of the first batch: the others go through, also in the next run (keyed, seed 14)."""
+
+    async def scenario(rng: random.Random) -> None:
+        scene = Scene()
+        if mode == "repeat":
+            scene = Scene(name="upsert", inputs=Inputs.upsert(id_property=KEY), doubt=Doubt.REPEAT, unique_keys=False)
+
+        def answer(inputs: list[dict[str, Any]]) -> HubSpotError | None:
+            sick = any("poison" in given["properties"] for given in inputs)
+            return HubSpotUnavailable("fails", status=500) if sick else None
+
+        scene.answer = answer
+        source = [{KEY: f"k{number}"} for number in range(64)]
+        source[at]["poison"] = "1"
+        if dies:
+            await scene.run(source, dies_after=1)
+        outcomes = await scene.run(source, max_batch_bytes=1_000_000)
+        by_key = {outcome.record[KEY]: outcome for outcome in outcomes}
+        assert all(isinstance(by_key[f"k{number}"], (Created, Updated)) for number in range(64) if number != at)
+        assert isinstance(by_key[f"k{at}"], (Rejected, Ambiguous))
+
+    run_virtual(scenario)
+
+
+def test_a_conflict_with_itself_is_no_conflict() -> None:
+    """A middlebox sent the batch twice, and the second answer arrives: with `on_existing="reject"` too, the records are
+    created (keyed, seed 57)."""
+
+    async def scenario(rng: random.Random) -> None:
+        scene = Scene(accept_existing=False)
+
+        def answer(inputs: list[dict[str, Any]]) -> HubSpotError | None:
+            for given in inputs:
+                key = given["properties"][KEY]
+                scene.known[key] = Meeting(id=key[1:], properties=given["properties"])
+            return Conflict("taken", status=409)
+
+        scene.answer = answer
+        outcomes = await scene.run(records(2))
+        assert [type(outcome) for outcome in outcomes] == [Created, Created]
+
+    run_virtual(scenario)
