@@ -168,14 +168,13 @@ class Account:
 
     # ---- the end
 
-    def cut_short_all(self, leftover: Iterable[Entry], untold: Outcomes, reason: str) -> None:
+    def cut_short_all(self, untold: Outcomes, reason: str) -> None:
         """The run is over: all that is open is settled for what is known of it."""
         left = untold
         for flight in self.flights.values():
             self.absorb(flight.trail)
             for piece in flight.pieces:
                 left += self.cut_short(flight, piece, reason)
-        left += self.not_sent(leftover, reason)
         self.flights.clear()
         if left:
             self._on_progress = None

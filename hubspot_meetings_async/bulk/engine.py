@@ -33,7 +33,7 @@ from .batches import Batch, Cutter
 from .carrier import Carrier
 from .journal.journal import Job, JournalPlace
 from .operation import Doubt, Operation
-from .outcomes import M, Outcome, R, Rejected, Report
+from .outcomes import Ambiguous, M, Outcome, R, Rejected, Report
 from .pieces import Flight, Piece
 from .pulling import ReadySource, Source, source_of
 from .resuming import Resumption, Standing
@@ -337,10 +337,17 @@ class Run(Generic[R, M]):
                 break
             await self._some_release()
         # The run is doomed, or stopped before the source had proved right: what no worker has is settled here.
-        left = self._account.not_sent([*self._held, *self._cutter.leftover()], "stopped")
-        self._held = []
-        await self._deliver(self._account.settle(self._turned_away + left, []), self._to_user)
+        await self._deliver(self._account.settle(self._turned_away + self._untaken("stopped"), []), self._to_user)
         self._turned_away = []
+
+    def _untaken(self, reason: str) -> list[Outcome[Any, Any]]:
+        """Outcomes of what no worker has: not sent by this run, but an earlier one may have done so."""
+        left = [*self._held, *self._cutter.leftover()]
+        self._held = []
+        doubted = [entry for entry in left if entry.ordinal in self._in_doubt]
+        fresh = [entry for entry in left if entry.ordinal not in self._in_doubt]
+        known: list[Outcome[Any, Any]] = [Ambiguous(entry.record, entry.ordinal, "crash") for entry in doubted]
+        return known + self._account.not_sent(fresh, reason)
 
     def _flight(self, batch: Batch) -> Flight:
         timeout_s = self._options.delivery_timeout_s
@@ -550,8 +557,8 @@ class Run(Generic[R, M]):
         if self._ended:
             return
         self._ended = True
-        self._account.cut_short_all([*self._held, *self._cutter.leftover()], self._turned_away, "cancelled")
-        self._held, self._turned_away = [], []
+        self._account.cut_short_all(self._turned_away + self._untaken("cancelled"), "cancelled")
+        self._turned_away = []
         self._report.seconds = anyio.current_time() - self._account.began_at
         failure: JournalError | None = None
         rest: list[Outcome[Any, Any]] = []
