@@ -256,6 +256,7 @@ class Carrier:
         if unknown:
             left = piece.of(unknown, ask=True)
             left.tries += 1
+            left.apart = piece.apart or len(unknown) < len(piece.entries)
             if left.tries > 2 * _MOST_TRIES:
                 outcomes += self._ambiguous(left)
             else:
@@ -280,7 +281,7 @@ class Carrier:
             return self._ambiguous(left, "crash"), []
         if len(entries) == 1 and piece.tries >= _MOST_TRIES and piece.error is not None and self._others_go(piece):
             return [Rejected(entries[0].record, entries[0].ordinal, _poison(piece.error))], []
-        refused = piece.error is not None and effect_of(piece.error) is Effect.REFUSED
+        refused = piece.error is not None and effect_of(piece.error) is Effect.REFUSED and not piece.apart
         if refused and not any_found:
             if len(entries) == 1 or not self._operation.split_refused:
                 reason = piece.error or RequestRejected("refused")
@@ -383,7 +384,7 @@ class Carrier:
             piece.error = error
             return self._settled(flight, piece, self._ambiguous(piece, "unreadable"))
         if self._operation.doubt is Doubt.FIND and self._is_taken(piece, error):
-            piece.ask, piece.error = True, error
+            piece.ask, piece.error, piece.apart = True, error, False
             return None
         if len(piece.entries) > 1 and self._operation.split_refused:
             self._account.report.splits += 1
