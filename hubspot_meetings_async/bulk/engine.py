@@ -293,6 +293,8 @@ class Run(Generic[R, M]):
 
     def _take(self, entry: Entry, ordinal: int) -> None:
         if self._resumption is not None and self._passed_over(ordinal, entry):
+            if self._keys is not None:
+                self._keys.seen(entry.key or "")
             return
         self._report.pulled += 1
         if self._resumption is not None and ordinal < self._resumption.until:
