@@ -7,8 +7,9 @@ This module knows the outcomes and how they add up. It must not know I/O, tasks,
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import Any, Generic, cast
+from typing import Any, Generic
 
 from msgspec import Struct, structs
 
@@ -123,7 +124,7 @@ class NotSent(_Settled[R], Generic[R], frozen=True):
 Outcome = Created[R, M] | Updated[R, M] | Archived[R] | Read[R, M] | Rejected[R] | Ambiguous[R] | NotSent[R]
 """The one thing that became of a record."""
 
-_COUNTERS = {
+_COUNTERS: dict[type, str] = {
     Created: "created",
     Updated: "updated",
     Archived: "archived",
@@ -207,17 +208,16 @@ class Report(Struct, kw_only=True):
 
     def count(self, outcomes: Iterable[Outcome[Any, Any]]) -> None:
         """Add outcomes to the account."""
-        tally: dict[type, int] = {}
-        for outcome in outcomes:
-            kind = type(outcome)
-            tally[kind] = tally.get(kind, 0) + 1
-            if kind is Created:
-                self.found += cast("Created[Any]", outcome).new is not True
-            elif isinstance(outcome, (Rejected, Ambiguous, NotSent)) and len(self.problems) < _MOST_PROBLEMS:
-                self.problems += (outcome,)
+        outcomes = list(outcomes)
+        tally = Counter(map(type, outcomes))
         for kind, number in tally.items():
             name = _COUNTERS[kind]
             setattr(self, name, getattr(self, name) + number)
+        if Created in tally:
+            self.found += tally[Created] - [o.new for o in outcomes if type(o) is Created].count(True)
+        if len(self.problems) < _MOST_PROBLEMS and not tally.keys() <= _FINE:
+            problems = [o for o in outcomes if isinstance(o, (Rejected, Ambiguous, NotSent))]
+            self.problems += tuple(problems[: _MOST_PROBLEMS - len(self.problems)])
 
     def snapshot(self) -> Report:
         """A copy that later counting leaves alone."""
@@ -237,3 +237,4 @@ class Report(Struct, kw_only=True):
 
 
 _MOST_PROBLEMS = 100
+_FINE = {Created, Updated, Archived, Read}
