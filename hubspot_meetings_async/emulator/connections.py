@@ -11,7 +11,7 @@ import logging
 import sys
 import uuid
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from aiohttp import StreamReader, web
@@ -152,8 +152,7 @@ async def whole_body(request: web.Request, within_s: float) -> bytes:
     """
     if request.content.is_eof():
         return await _read(request)
-    connection = request.protocol
-    assert isinstance(connection, _Connection)  # noqa: S101  # of ours there is no other kind
+    connection = cast("_Connection", request.protocol)  # of ours there is no other kind
     connection.awaited = request.content
     try:
         async with asyncio.timeout(within_s):
