@@ -75,6 +75,7 @@ class Carrier:
         wait_for_reset: bool,
         on_doomed: Callable[[], None],
         on_success: Callable[[], None],
+        on_stuck: Callable[[], None],
     ) -> None:
         self._operation = operation
         self._account = account
@@ -84,6 +85,7 @@ class Carrier:
         self._wait_for_reset = wait_for_reset
         self._on_doomed = on_doomed
         self._on_success = on_success
+        self._on_stuck = on_stuck
         self._one_at_a_time = anyio.Lock()
         self._failures_in_row = 0
         self._paused_until = 0.0
@@ -360,6 +362,8 @@ class Carrier:
             piece.success = self.successes
         piece.tries += 1
         piece.error = error
+        if piece.tries >= _MOST_TRIES and not self.successes:
+            self._on_stuck()
         if self._operation.doubt is Doubt.FIND:
             piece.ask = True
             return None
@@ -369,6 +373,7 @@ class Carrier:
             self._account.report.splits += 1
             return self._settled(flight, piece, [], *piece.halves())
         if not self._others_go(piece):
+            flight.pieces.rotate(-1)  # what else is in the flight shows whether HubSpot fails on everything
             return None
         if self._operation.find is not None:
             piece.ask = True

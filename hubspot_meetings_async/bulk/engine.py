@@ -128,6 +128,7 @@ class Run(Generic[R, M]):
             wait_for_reset=options.wait_for_reset,
             on_doomed=self._end,
             on_success=self._keep_one_ready_after_success,
+            on_stuck=self._keep_one_ready,
         )
         self._verifier = (
             Verifier(operation, operation.read_back, self._report)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
@@ -104,8 +103,11 @@ class Scene:
         found = {key: (self.known[key],) for key in asked if key in self.known}
         return Found(found, frozenset(key for key in asked if key not in found))
 
-    async def run(self, records: Any, *, dies_after: int | None = None, **options: Any) -> list[Outcome[Any]]:
+    async def run(
+        self, records: Any, *, dies_after: int | None = None, outcomes: list[Outcome[Any]] | None = None, **options: Any
+    ) -> list[Outcome[Any]]:
         """A session's outcomes; it dies with the request that has this number."""
+        outcomes = [] if outcomes is None else outcomes
         place = Place(self._open, resume="ordinal")
 
         async def job() -> Job:
@@ -113,13 +115,11 @@ class Scene:
 
         given = Options(**{"read_in_thread": False, "max_batch_bytes": 1_000, "journal": place, **options})
         run: Run[Any] = Run(self.operation, records, options=given, job=job, rng=random.Random(1))
-        outcomes: list[Outcome[Any]] = []
 
         async def consume() -> None:
-            with contextlib.suppress(HubSpotError):
-                async with run:
-                    async for outcome in run:
-                        outcomes.append(outcome)
+            async with run:
+                async for outcome in run:
+                    outcomes.append(outcome)
 
         if dies_after is None:
             with anyio.fail_after(3_600):
@@ -140,8 +140,8 @@ class Scene:
         return self.store
 
 
-def records(count: int, **more: str) -> list[dict[str, str]]:
-    return [{KEY: f"k{number}", "body": "x" * 400, **more} for number in range(count)]
+def records(count: int, body: str = "x" * 400) -> list[dict[str, str]]:
+    return [{KEY: f"k{number}", "body": body} for number in range(count)]
 
 
 def test_records_of_one_id_keep_their_order_when_a_job_goes_on() -> None:
@@ -166,7 +166,9 @@ def test_what_was_in_doubt_before_and_is_not_reached_now_is_ambiguous() -> None:
         await scene.run(records(31), workers=16, dies_after=16)
         scene.answer = lambda inputs: Unauthorized("expired", status=401)
         reached = {key for names in scene.sent for key in names}
-        outcomes = await scene.run(records(31))
+        outcomes: list[Outcome[Any]] = []
+        with pytest.raises(Unauthorized):
+            await scene.run(records(31), outcomes=outcomes)
         assert "k30" in reached
         assert [o.ordinal for o in outcomes if isinstance(o, NotSent) and o.record[KEY] in reached] == []
 
@@ -178,7 +180,7 @@ def test_a_batch_that_was_refused_for_one_key_is_not_refused_for_another() -> No
 
     async def scenario(rng: random.Random) -> None:
         scene = Scene()
-        scene.known["k0"] = Meeting(id="900", properties={KEY: "k0"})
+        scene.known["k0"] = Meeting(id="900", properties={KEY: "k0", "body": "short"})
         scene.silent = {"k1"}
 
         def answer(inputs: list[dict[str, Any]]) -> HubSpotError | None:
@@ -186,7 +188,7 @@ def test_a_batch_that_was_refused_for_one_key_is_not_refused_for_another() -> No
             return Conflict("k0 is taken", status=409) if taken else None
 
         scene.answer = answer
-        outcomes = await scene.run(records(2))
+        outcomes = await scene.run(records(2, body="short"))
         assert [type(outcome) for outcome in outcomes] == [Created, Created]
 
     run_virtual(scenario)
@@ -250,7 +252,7 @@ def test_a_conflict_with_itself_is_no_conflict() -> None:
             return Conflict("taken", status=409)
 
         scene.answer = answer
-        outcomes = await scene.run(records(2))
+        outcomes = await scene.run(records(2, body="short"))
         assert [type(outcome) for outcome in outcomes] == [Created, Created]
 
     run_virtual(scenario)
