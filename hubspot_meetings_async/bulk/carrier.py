@@ -237,7 +237,7 @@ class Carrier:
     def _is_taken(self, piece: Piece, error: HubSpotError) -> bool:
         """Whether a refusal means that there is a meeting with this key, which may be this record."""
         operation = self._operation
-        return operation.key_is_unique and _names_conflict(error) and (operation.accept_existing or piece.doubtful)
+        return operation.key_is_unique and _names_conflict(error)
 
     def _looked(self, flight: Flight, piece: Piece, found: Found) -> Told | None:
         outcomes: list[Outcome[Any, Any]] = []
