@@ -293,12 +293,15 @@ class Run(Generic[R, M]):
         return self._cutter.ready or len(self._turned_away) >= MAX_INPUTS or self._cutter.parked >= _MOST_PARKED
 
     def _take(self, entry: Entry, ordinal: int) -> None:
+        # In the source's order, and those passed over count too.
+        again = self._keys is not None and self._keys.seen(entry.key or "")
         if self._resumption is not None and self._passed_over(ordinal, entry):
-            if self._keys is not None:
-                self._keys.seen(entry.key or "")
             return
         self._report.pulled += 1
-        if self._resumption is not None and ordinal < self._resumption.until:
+        if again and entry.ordinal not in self._in_doubt:
+            error = InvalidRecord(f"duplicate_key_in_input: an earlier record of this run has the key {entry.key!r}")
+            self._turned_away.append(Rejected(entry.record, entry.ordinal, error))
+        elif self._resumption is not None and ordinal < self._resumption.until:
             # Nothing goes out before the source has proved to be the one that the journal knows.
             self._held.append(entry)
         else:
@@ -309,8 +312,6 @@ class Run(Generic[R, M]):
 
     def _cut(self, entry: Entry) -> None:
         try:
-            if self._keys is not None and self._keys.seen(entry.key or ""):
-                raise InvalidRecord(f"duplicate_key_in_input: an earlier record of this run has the key {entry.key!r}")
             self._cutter.feed(entry)
         except InvalidRecord as error:
             self._turned_away.append(Rejected(entry.record, entry.ordinal, error))

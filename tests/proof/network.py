@@ -186,6 +186,8 @@ class Network:
                 self._apply(loop, request, self._some(request, poison=False), "first")
             self._reply(loop, future, _error(500))
             return
+        if request.fault == "leaky 400" and len(request.inputs) == 1:
+            request.fault = ""  # of one record it would be a plain lie, which nobody could see through
         match request.fault:
             case "reset before":
                 self._reply(loop, future, Answer(0))

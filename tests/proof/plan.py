@@ -121,7 +121,7 @@ class Plan:
                 self._spoil(item, "poison")
             elif luck < bad + poison + invalid and self.resume == "ordinal":
                 item.kind, item.key = "invalid", None
-                item.record = rng.choice((None, 7, {"mark": float("nan")}, {KEY: "", "mark": {1}}))
+                item.record = rng.choice((None, 7, {"mark": float("nan")}))
             elif luck < bad + poison + invalid + double and index and self.resume == "ordinal":
                 earlier = rng.choice(self.items[:-1])
                 if earlier.key is not None:
