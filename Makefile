@@ -3,6 +3,7 @@
 #   make test       all tests                  make test-all   on every Python >= 3.11 found
 #   make check      format, lint, types        make soak       the long runs, with a seed and a bound
 #   make bench      the benchmarks
+#   make conformance SPECS=DIR   the emulator judged by HubSpot's Node client and by the OpenAPI files in DIR
 
 CANDIDATES := python3 python3.14 python3.13 python3.12 python3.11 python
 PYTHON ?= $(shell for p in $(CANDIDATES); do $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
@@ -11,7 +12,7 @@ BIN := $(VENV)/bin
 SOAK_SEED ?= 1
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-all check bench soak clean
+.PHONY: demo test test-all check bench soak conformance clean
 
 demo: $(VENV)/.cli
 	$(BIN)/hubspot-meetings demo
@@ -37,6 +38,9 @@ bench: $(VENV)/.dev
 
 soak: $(VENV)/.dev
 	SOAK_SEED=$(SOAK_SEED) $(BIN)/python -m pytest -m soak -n auto
+
+conformance: $(VENV)/.dev
+	$(BIN)/python -m tests.conformance $(if $(SPECS),--specs '$(SPECS)')
 
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed and was not found; install it, or say where: make PYTHON=/path/to/python3" >&2; exit 1; }

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from hubspot_meetings_async.emulator import Behaviour, Emulator, ManualClock
-from tests.conformance.serving import serving
+from hubspot_meetings_async.emulator.threaded import ThreadedEmulator
 
 hubspot_sdk = pytest.importorskip("hubspot_sdk", reason="hubspot-sdk is not installed: it is in the extra `bench`")
 
@@ -31,7 +31,7 @@ def account() -> Iterator[Emulator]:
     """An account without limits, whose time a test moves."""
     emulator = Emulator(limit=None, search_limit=None, clock=ManualClock(wall_ms=NOW), behaviour=AS_PUBLISHED)
     emulator.portal.add_property("booking_ref", unique=True)
-    with serving(emulator):
+    with ThreadedEmulator(emulator):
         yield emulator
 
 
@@ -295,7 +295,8 @@ SEARCH_ALL: dict[str, Any] = {"after": "0", "filter_groups": [], "limit": 1, "pr
 @pytest.mark.parametrize("kind", ["HubSpot", "AsyncHubSpot"])
 async def test_its_retries_outlast_a_window_that_is_full(kind: str) -> None:
     """The SDK waits half a second and doubles it; a window of 0.3 s is open again by then."""
-    with serving(Emulator(limit=1, window_s=0.3, behaviour=AS_PUBLISHED)) as account:
+    account = Emulator(limit=1, window_s=0.3, behaviour=AS_PUBLISHED)
+    with ThreadedEmulator(account):
         client = getattr(hubspot_sdk, kind)(access_token="token", base_url=account.url)
         await create(client)
         await create(client)
@@ -307,7 +308,8 @@ async def test_its_retries_outlast_a_window_that_is_full(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["HubSpot", "AsyncHubSpot"])
 async def test_its_retries_honour_retry_after(kind: str) -> None:
-    with serving(Emulator(limit=None)) as account:
+    account = Emulator(limit=None)
+    with ThreadedEmulator(account):
         client = getattr(hubspot_sdk, kind)(access_token="token", base_url=account.url)
         account.faults.fail_next(429, retry_after="0.01")
         account.faults.fail_next(503, retry_after="0.01")

@@ -13,7 +13,7 @@ from urllib.parse import quote
 import pytest
 
 from hubspot_meetings_async.emulator import Behaviour, Emulator, ManualClock
-from tests.conformance.serving import serving
+from hubspot_meetings_async.emulator.threaded import ThreadedEmulator
 
 hubspot = pytest.importorskip("hubspot", reason="hubspot-api-client is not installed: it is in the extra `bench`")
 urllib3 = pytest.importorskip("urllib3")
@@ -32,7 +32,7 @@ def account() -> Iterator[Emulator]:
         limit=None, search_limit=None, clock=ManualClock(wall_ms=NOW), behaviour=Behaviour(search_delay_s=0)
     )
     emulator.portal.add_property("booking_ref", unique=True)
-    with serving(emulator):
+    with ThreadedEmulator(emulator):
         yield emulator
 
 

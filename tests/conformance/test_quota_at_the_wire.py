@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from hubspot_meetings_async.emulator import Emulator, ManualClock
-from tests.conformance.serving import serving
+from hubspot_meetings_async.emulator.threaded import ThreadedEmulator
 
 hubspot = pytest.importorskip("hubspot", reason="hubspot-api-client is not installed: it is in the extra `bench`")
 
@@ -56,7 +56,8 @@ def in_bursts(seed: int) -> list[int]:
 
 @pytest.fixture
 def account() -> Iterator[Emulator]:
-    with serving(Emulator(limit=LIMIT, clock=ManualClock())) as emulator:
+    emulator = Emulator(limit=LIMIT, clock=ManualClock())
+    with ThreadedEmulator(emulator):
         yield emulator
 
 

@@ -93,6 +93,14 @@ class TestCreate:
         ]
         assert v4_of(account, id_) == [unlabeled(101), unlabeled(102)]
 
+    def test_default_ties_carry_their_errors_in_a_200(self) -> None:
+        account = Account()
+        id_ = account.create()
+        inputs = [pair("1", 101), pair(id_, 101)]
+        status, body = account.post(f"{V4}/batch/associate/default", {"inputs": inputs})
+        assert (status, len(body["results"]), body["numErrors"]) == (200, 2, 1)
+        assert body["errors"][0]["context"]["objectId"] == ["1"]
+
 
 class TestRead:
     @pytest.mark.parametrize("prefix", [V4, *DATED])
