@@ -13,6 +13,7 @@ import json
 import os
 import signal
 import sys
+import time
 import traceback
 from asyncio import selector_events
 from collections.abc import Callable, Iterable, Iterator
@@ -60,6 +61,8 @@ class Job(msgspec.Struct, kw_only=True):
     kill_after_s: float | None = None
     lethal: int | None = None
     """The ordinal of a record that kills the process whenever a request holds it."""
+    broken: str | None = None
+    """What the library leaves out, to see whether the checker notices: `intents`, or the wait for `acks`."""
 
 
 class Ended(msgspec.Struct, kw_only=True):
@@ -243,6 +246,25 @@ def _arm_lethal(job: Job) -> None:
     _wrap(AiohttpTransport, "send", look, None)
 
 
+def _break(part: str) -> None:
+    """Leave out a part of what makes a run safe."""
+
+    async def nothing(*_: object, **__: object) -> None: ...
+
+    async def at_once(_: Account, told: Any) -> Any:
+        return told.outcomes
+
+    def slowly(_: Database, rows: Any) -> None:
+        if any(kind == ACK for kind, *_ in rows):
+            time.sleep(0.05)
+
+    if part == "intents":
+        setattr(Journal, "intend", nothing)  # noqa: B010 - a type checker has no taste for such things
+    else:
+        setattr(Account, "written", at_once)  # noqa: B010
+        _wrap(Database, "write", slowly, None)
+
+
 # ---- the nursery
 
 
@@ -254,6 +276,8 @@ def born(job: Job) -> None:
         os.dup2(errors, 2)
         os.dup2(errors, 1)
         _arm(_Death(job.kill_at))
+        if job.broken is not None:
+            _break(job.broken)
         if job.lethal is not None:
             _arm_lethal(job)
         asyncio.run(work(job))

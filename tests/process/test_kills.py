@@ -85,6 +85,21 @@ def test_a_record_that_kills_the_process_is_found_and_left_out(births: Nursery, 
     assert done.verdict.ambiguous == [110]
 
 
+@pytest.mark.parametrize(
+    ("broken", "point", "seen"),
+    [("intents", "after_response:3", "duplicated"), ("acks", "before_commit:3", "misreported")],
+)
+def test_a_library_that_is_not_safe_is_found_out(
+    births: Nursery, tmp_path: Path, broken: str, point: str, seen: str
+) -> None:
+    """Sent without an intent, or told before the journal has it: a kill shows it, and the checker sees it."""
+    with account() as hubspot:
+        job = job_in(tmp_path, hubspot.url, "hold", count=_COUNT, workers=_WORKERS)
+        job.broken = broken
+        done = finish(births, hubspot, job, [point])
+    assert done.verdict.wrong[seen]
+
+
 @pytest.mark.soak
 @pytest.mark.timeout(320)
 def test_hundreds_of_kills_lose_and_double_nothing(

@@ -109,3 +109,30 @@ def test_without_free_files_fewer_requests_are_in_flight(tmp_path: Path, mode: s
         verdict = judged(hubspot, job)
     assert verdict.wrong == {}
     assert verdict.ambiguous == []
+
+
+@pytest.mark.row("P3", "P4")
+@pytest.mark.parametrize("mode", ["keyed", "hold"])
+@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_process_and_another_finishes_its_job(
+    tmp_path: Path, number: signal.Signals, times: int, mode: str
+) -> None:
+    """`asyncio.run` cancels at the first SIGINT, so that the journal is closed; the second, and SIGTERM, are a crash.
+
+    What the command line makes of signals is in `tests/cli`.
+    """
+    with account() as hubspot:
+        job = job_in(tmp_path, hubspot.url, mode, count=3_000)
+        process = started("plain", job)
+        hubspot.wait_for_requests(10, timeout_s=30.0)
+        for _ in range(times):
+            process.send_signal(number)
+        ending = ended(process)
+        assert ending.code == -number
+        if (number, times) == (signal.SIGINT, 1):
+            assert not Path(f"{job.journal}-wal").exists()
+        assert played("plain", job) == (0, "", "")
+        verdict = judged(hubspot, job)
+    assert verdict.wrong == {}
+    assert len(verdict.ambiguous) <= (0 if mode == "keyed" else 100 * job.workers)
