@@ -108,7 +108,8 @@ class Session(Struct, array_like=True):
 def pack(ordinals: Sequence[int]) -> list[int]:
     """Ordinals as they are written: a range as its start and its negative length."""
     first, count = ordinals[0], len(ordinals)
-    if count > 1 and ordinals[-1] - first == count - 1:
+    # A batch may hold records out of order: those that waited for one of the same id, or a source in another order.
+    if count > 1 and ordinals[-1] - first == count - 1 and list(ordinals) == list(range(first, first + count)):
         return [first, -count]
     return list(ordinals)
 
