@@ -139,6 +139,7 @@ class Run(Generic[R, M]):
         self._keys = _RecentKeys() if operation.unique_keys else None
         self._resumption: Resumption | None = None
         self._next_ordinal = 0
+        self._accepted = 0
         self._in_doubt: set[int] = set()
         self._held: list[Entry] = []
         self._turned_away: list[Outcome[Any, Any]] = []
@@ -264,7 +265,7 @@ class Run(Generic[R, M]):
         more = True
         while more and not self._stopping:
             try:
-                more = await self._source.pull(self._accept)
+                more = await self._source.pull(self._form, self._accept)
                 self._exhausted = not more and not self._stopping
             except Exception as error:  # noqa: BLE001 - whatever a source raises is the user's to see, after the account
                 error.add_note(f"raised by the source of records after {self._next_ordinal:,} records")
@@ -277,20 +278,29 @@ class Run(Generic[R, M]):
                 await self._some_release()
                 await self._hand_on()
 
-    def _accept(self, item: R) -> bool:
-        """Take one record in; True when there is something to hand on."""
+    def _form(self, item: R) -> Entry | Rejected[R]:
+        """Encode one record, in the moment it is read and in the thread that reads it: the source may use it again."""
         ordinal = self._next_ordinal
         self._next_ordinal = ordinal + 1
         try:
-            entry = self._operation.inputs.entry(ordinal, item, f"{self._trace_prefix}{ordinal}")
+            return self._operation.inputs.entry(ordinal, item, f"{self._trace_prefix}{ordinal}")
         except InvalidRecord as error:
-            self._turn_away(item, ordinal, error)
+            return Rejected(item, ordinal, error)
         except Exception as error:  # noqa: BLE001 - a mapping of the user's own making may raise anything when read
-            refusal = InvalidRecord(f"the record can not be read: {type(error).__name__}: {error}")
-            self._turn_away(item, ordinal, refusal)
+            return Rejected(item, ordinal, InvalidRecord(f"the record can not be read: {_said(error)}"))
+
+    def _accept(self, formed: Entry | Rejected[R]) -> bool:
+        """Take one record in; True when there is something to hand on."""
+        self._accepted += 1
+        if isinstance(formed, Rejected):
+            self._turn_away(formed)
+        elif self._keys is None and self._resumption is None:
+            self._report.pulled += 1
+            self._cut(formed)
         else:
-            self._take(entry, ordinal)
-        return self._cutter.ready or len(self._turned_away) >= MAX_INPUTS or self._cutter.parked >= _MOST_PARKED
+            self._take(formed, formed.ordinal)
+        cutter = self._cutter
+        return cutter.ready or len(self._turned_away) >= MAX_INPUTS or cutter.parked >= _MOST_PARKED
 
     def _take(self, entry: Entry, ordinal: int) -> None:
         # In the source's order, and those passed over count too.
@@ -316,14 +326,14 @@ class Run(Generic[R, M]):
         except InvalidRecord as error:
             self._turned_away.append(Rejected(entry.record, entry.ordinal, error))
 
-    def _turn_away(self, item: R, ordinal: int, error: InvalidRecord) -> None:
-        if self._resumption is not None and self._passed_over(ordinal, None):
+    def _turn_away(self, rejected: Rejected[R]) -> None:
+        if self._resumption is not None and self._passed_over(rejected.ordinal, None):
             return
         self._report.pulled += 1
-        self._turned_away.append(Rejected(item, ordinal, error))
+        self._turned_away.append(rejected)
 
     async def _hand_on(self, *, all_of_it: bool = False) -> None:
-        if self._held and self._next_ordinal >= cast("Resumption", self._resumption).until:
+        if self._held and self._accepted >= cast("Resumption", self._resumption).until:
             self._release_held()
         if self._turned_away:
             turned_away, self._turned_away = self._turned_away, []
@@ -596,6 +606,10 @@ class _RecentKeys:
         if len(self._young) >= _KEYS_REMEMBERED:
             self._young, self._old = set(), self._young
         return False
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def _check(records: object) -> None:

@@ -15,7 +15,7 @@ from typing import Final, Generic, TypeVar
 import anyio
 import anyio.to_thread
 
-__all__ = ["AsyncSource", "Pull", "ReadySource", "Source", "ThreadSource", "source_of"]
+__all__ = ["Accept", "AsyncSource", "Form", "ReadySource", "Source", "ThreadSource", "source_of"]
 
 R = TypeVar("R")
 
@@ -26,15 +26,19 @@ _SWIFT_S: Final = 0.005
 _LONGEST_PULL_S: Final = 0.05
 """A source that gives records slowly is not read on until the lot is full."""
 
-Pull = Callable[[R], bool]
-"""Takes one record in; True when the source shall rest, since there is something to do with what came."""
+E = TypeVar("E")
+
+Form = Callable[[R], E]
+"""Makes of a record what is accepted, as soon as it is read and where it is read."""
+Accept = Callable[[E], bool]
+"""Takes it in, on the loop; True when the source shall rest, since there is something to do with what came."""
 
 
 class Source(Generic[R]):
     """Where records come from."""
 
-    async def pull(self, accept: Pull[R]) -> bool:
-        """Give records to `accept` until it says to rest; False at the end. Raises: whatever the source raises."""
+    async def pull(self, form: Form[R, E], accept: Accept[E]) -> bool:
+        """Give formed records to `accept` until it says to rest; False at the end. Raises: what the source raises."""
         raise NotImplementedError
 
     def stop(self) -> None:
@@ -47,9 +51,9 @@ class ReadySource(Source[R]):
     def __init__(self, records: Iterable[R]) -> None:
         self._records = iter(records)
 
-    async def pull(self, accept: Pull[R]) -> bool:
+    async def pull(self, form: Form[R, E], accept: Accept[E]) -> bool:
         """Without a wait."""
-        return any(map(accept, self._records))
+        return any(map(accept, map(form, self._records)))
 
 
 class ThreadSource(Source[R]):
@@ -62,21 +66,21 @@ class ThreadSource(Source[R]):
         self._ended = False
         self._at_once = _FEWEST_AT_ONCE
 
-    async def pull(self, accept: Pull[R]) -> bool:
+    async def pull(self, form: Form[R, E], accept: Accept[E]) -> bool:
         """What a thread reads in a twentieth of a second: a hundred records at first, more of them if it is swift.
 
         A cancelled wait ends when the record that the thread waits for is there: it would be lost otherwise.
         """
         if not self._ended:
-            for item in await anyio.to_thread.run_sync(self._read):
+            for item in await anyio.to_thread.run_sync(self._read, form):
                 accept(item)
         if self._failure is not None:
             failure, self._failure = self._failure, None
             raise failure
         return not self._ended
 
-    def _read(self) -> list[R]:
-        items: list[R] = []
+    def _read(self, form: Form[R, E]) -> list[E]:
+        items: list[E] = []
         clock, most = time.monotonic, self._at_once
         began_at = clock()
         until = began_at + _LONGEST_PULL_S
@@ -84,7 +88,7 @@ class ThreadSource(Source[R]):
             if self._iterator is None:
                 self._iterator = iter(self._records)
             for item in self._iterator:
-                items.append(item)
+                items.append(form(item))
                 if len(items) >= most or clock() >= until:
                     swift = clock() - began_at < _SWIFT_S
                     self._at_once = min(2 * most, _MOST_AT_ONCE) if swift else _FEWEST_AT_ONCE
@@ -104,11 +108,11 @@ class AsyncSource(Source[R]):
         self._records = records
         self._scope: anyio.CancelScope | None = None
 
-    async def pull(self, accept: Pull[R]) -> bool:
+    async def pull(self, form: Form[R, E], accept: Accept[E]) -> bool:
         """Record by record. One scope a batch, so that `stop` can end a wait for the source and nothing else."""
         with anyio.CancelScope() as self._scope:
             async for item in self._records:
-                if accept(item):
+                if accept(form(item)):
                     return True
         return False
 

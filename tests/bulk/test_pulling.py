@@ -15,6 +15,10 @@ from hubspot_meetings_async.bulk.pulling import AsyncSource, ReadySource, Source
 T = TypeVar("T")
 
 
+def same(item: T) -> T:
+    return item
+
+
 async def all_of(source: Source[T], rest_after: int = 7) -> list[T]:
     items: list[T] = []
 
@@ -22,7 +26,7 @@ async def all_of(source: Source[T], rest_after: int = 7) -> list[T]:
         items.append(item)
         return len(items) % rest_after == 0
 
-    while await source.pull(accept):
+    while await source.pull(same, accept):
         pass
     return items
 
@@ -84,7 +88,7 @@ async def test_what_a_source_raises_comes_after_its_records(in_thread: bool | No
         return False
 
     async def drain() -> None:
-        while await source.pull(accept):
+        while await source.pull(same, accept):
             pass
 
     with pytest.raises(LookupError, match="cursor"):
@@ -112,7 +116,7 @@ async def test_no_further_than_a_hundred_ahead() -> None:
             taken.append(number)
             yield number
 
-    await source_of(watched(), in_thread=None).pull(lambda _: False)
+    await source_of(watched(), in_thread=None).pull(same, lambda _: False)
     assert len(taken) <= 100
 
 
@@ -132,5 +136,28 @@ async def test_stop_ends_the_wait_for_an_async_source() -> None:
         return False
 
     with anyio.fail_after(10):
-        assert not await source.pull(accept)
+        assert not await source.pull(same, accept)
     assert items == [1]
+
+
+@pytest.mark.row("U7")
+@pytest.mark.parametrize("in_thread", [True, False])
+async def test_a_record_is_formed_as_soon_as_it_is_read(in_thread: bool) -> None:
+    """A source may use one object for all of its records."""
+
+    def reusing() -> Iterator[dict[str, int]]:
+        record: dict[str, int] = {}
+        for number in range(300):
+            record["n"] = number
+            yield record
+
+    formed: list[int] = []
+
+    def accept(number: int) -> bool:
+        formed.append(number)
+        return False
+
+    source: Source[dict[str, int]] = source_of(reusing(), in_thread=in_thread)
+    while await source.pull(lambda record: record["n"], accept):
+        pass
+    assert formed == list(range(300))
