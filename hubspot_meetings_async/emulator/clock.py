@@ -54,7 +54,7 @@ class SystemClock:
 
     def advance(self, seconds: float) -> None:
         """Move both hands forward; they run on from there."""
-        self.ahead_ms += _forward_ms(seconds)
+        self.ahead_ms += round(_forward(seconds) * 1000)
 
 
 class ManualClock:
@@ -63,25 +63,25 @@ class ManualClock:
     def __init__(self, *, wall_ms: int = 1_795_249_800_123, steady_s: float = 0.0) -> None:
         self._wall_ms = wall_ms
         self._steady_s = steady_s
+        self._moved_ns = 0  # whole ones: many small moves are one large one, for both hands
 
     def wall_ms(self) -> int:
         """Unix time in milliseconds."""
-        return self._wall_ms
+        return self._wall_ms + self._moved_ns // 1_000_000
 
     def steady_s(self) -> float:
         """Seconds since the start of this clock."""
-        return self._steady_s
+        return self._steady_s + self._moved_ns / 1e9
 
     def advance(self, seconds: float) -> None:
-        """Move both hands forward."""
-        self._wall_ms += _forward_ms(seconds)
-        self._steady_s += seconds
+        """Move both hands forward, by whole nanoseconds."""
+        self._moved_ns += round(_forward(seconds) * 1e9)
 
 
-def _forward_ms(seconds: float) -> int:
+def _forward(seconds: float) -> float:
     if not 0 <= seconds < _FURTHEST_S:
         raise ValueError(f"a clock only moves forward, and by less than a hundred years: not by {seconds!r} s")
-    return round(seconds * 1000)
+    return seconds
 
 
 class AccountDay:

@@ -61,7 +61,8 @@ class AppWindow:
             while counted and counted[0] < start:
                 counted.popleft()
         else:
-            while counted and counted[0] <= at - window_s:
+            opened = _before(at, window_s)
+            while counted and counted[0] <= opened:
                 counted.popleft()
         return len(counted)
 
@@ -82,7 +83,8 @@ class AppWindow:
         """Count an accepted request."""
         self._counted.append(at)
         self.accepted.append(at)
-        while self.accepted[self._tail] <= at - window_s:
+        opened = _before(at, window_s)
+        while self.accepted[self._tail] <= opened:
             self._tail += 1
         self.most_in_window = max(self.most_in_window, len(self.accepted) - self._tail)
 
@@ -91,6 +93,11 @@ class AppWindow:
         self.refused += 1
         if count:
             self._counted.append(at)
+
+
+def _before(at: float, window_s: float) -> float:
+    """The moment a window opened, to the nanosecond: the plain difference of two floats misses it by less."""
+    return round(at - window_s, 9)
 
 
 class Quota:
@@ -229,5 +236,7 @@ class Quota:
             shown["X-HubSpot-RateLimit-Max"] = str(limit)
             shown["X-HubSpot-RateLimit-Remaining"] = str(max(0, limit - used))
             shown["X-HubSpot-RateLimit-Secondly"] = str(secondly)
-            shown["X-HubSpot-RateLimit-Secondly-Remaining"] = str(max(0, secondly - window.used_since(at - 1.0)))
+            shown["X-HubSpot-RateLimit-Secondly-Remaining"] = str(
+                max(0, secondly - window.used_since(_before(at, 1.0)))
+            )
         return shown

@@ -16,8 +16,7 @@ from hubspot_meetings_async.emulator.threaded import ThreadedEmulator
 hubspot = pytest.importorskip("hubspot", reason="hubspot-api-client is not installed: it is in the extra `bench`")
 
 LIMIT, WINDOW_MS = 190, 10_000
-TICK_MS = 125
-"""Moments are multiples of an eighth of a second, which a binary fraction holds exactly: edges are edges."""
+TICK_MS = 50
 
 
 class Rule:
@@ -39,8 +38,8 @@ class Rule:
 
 
 def twenty_a_second() -> list[int]:
-    """Forty seconds; five requests every quarter of a second."""
-    return [250 * quarter for quarter in range(160) for _ in range(5)]
+    """Forty seconds, a request every fifty milliseconds."""
+    return [TICK_MS * n for n in range(800)]
 
 
 def in_bursts(seed: int) -> list[int]:
@@ -50,7 +49,7 @@ def in_bursts(seed: int) -> list[int]:
     at_ms = 0
     while len(moments) < 800:
         moments += [at_ms] * rng.choice([1, 2, 5, 40])
-        at_ms += TICK_MS * rng.choice([1, 2, 4, 24])
+        at_ms += TICK_MS * rng.choice([1, 3, 10, 60])
     return moments
 
 

@@ -45,6 +45,19 @@ def test_verdicts_follow_the_definition(seed: int) -> None:
     assert quota.app("a").most_in_window == most
 
 
+@pytest.mark.parametrize(("step_ms", "limit"), [(50, 190), (10, 50), (7, 190)])
+def test_edges_are_edges_at_moments_no_float_holds(step_ms: int, limit: int) -> None:
+    quota, clock = Quota(limit=limit), ManualClock()
+    accepted: list[int] = []
+    for at_ms in range(0, 2000 * step_ms, step_ms):
+        expected = sum(at_ms - 10_000 < stamp <= at_ms for stamp in accepted[-limit:]) >= limit
+        assert (send(quota, clock.steady_s()) is not None) is expected, at_ms
+        if not expected:
+            accepted.append(at_ms)
+        clock.advance(step_ms / 1000)
+    assert quota.app("a").most_in_window == limit
+
+
 def test_a_steady_client_of_twenty_a_second_is_refused_five_percent() -> None:
     quota = Quota(limit=190)
     refused = sum(send(quota, n * 0.05) is not None for n in range(200 * 10))
@@ -137,3 +150,11 @@ def test_a_clock_only_moves_forward() -> None:
     assert (clock.wall_ms(), clock.steady_s()) == (before[0] + 1500, before[1] + 1.5)
     with pytest.raises(ValueError, match="forward"):
         clock.advance(-1)
+
+
+def test_many_small_moves_are_one_large_one() -> None:
+    clock = ManualClock()
+    before_ms = clock.wall_ms()
+    for _ in range(10_000):
+        clock.advance(0.0001)
+    assert (clock.wall_ms() - before_ms, clock.steady_s()) == (1000, 1.0)
