@@ -52,7 +52,7 @@ def settle_answer(
     are ambiguous otherwise. With `learn`, entries that failed for one of several reasons which name nobody are
     not rejected for all of them, but left open too: sent in smaller batches, each learns its own.
     """
-    plain = _one_each(operation, entries, answer, id_property)
+    plain = _one_each(entries, answer, id_property)
     if plain is not None:
         if operation == "create":
             return Settlement([Created(e.record, e.ordinal, m) for e, m in zip(entries, plain, strict=True)], [])
@@ -156,7 +156,7 @@ def _any_of(errors: Sequence[RequestRejected]) -> RequestRejected:
 
 
 def _one_each(
-    operation: str, entries: Sequence[Entry], answer: BatchResponse[Meeting], id_property: str | None
+    entries: Sequence[Entry], answer: BatchResponse[Meeting], id_property: str | None
 ) -> list[Meeting] | None:
     """The result of each entry, in the order of the entries, where all is as it should be; None where not.
 
@@ -184,8 +184,10 @@ def _one_each(
     except KeyError:
         return None
     # A value twice on either side, or an id twice, is for those who look closer.
-    distinct = len(given) == len(entries) and len({*wanted}) == len(entries)
-    return found if distinct and (operation != "create" or len({m.id for m in found}) == len(found)) else None
+    distinct = len(given) == len(entries) and len({*wanted}) == len(entries) == len({m.id for m in found})
+    if distinct and id_property is None and entries[0].key is not None:
+        distinct = all(meeting.id == entry.key for entry, meeting in zip(entries, found, strict=True))
+    return found if distinct else None
 
 
 def _telling_property(entries: Sequence[Entry]) -> str | None:
@@ -207,8 +209,12 @@ def _named(
     by_key = {entry.key: entry.ordinal for entry in entries if entry.key is not None}
     for meeting in results:
         ordinal = by_trace.get(meeting.object_write_trace_id) if meeting.object_write_trace_id else None
-        if ordinal is None and by_key:
-            ordinal = by_key.get(meeting.id if id_property is None else meeting.properties.get(id_property) or "")
+        if by_key:
+            named = by_key.get(meeting.id if id_property is None else meeting.properties.get(id_property) or "")
+            if ordinal is None:
+                ordinal = named
+            elif named != ordinal and (named is not None or id_property is None):
+                continue  # trace id and id name two records: it proves nothing of either
         if ordinal is not None:
             claims.setdefault(ordinal, []).append(meeting)
         elif meeting.object_write_trace_id is None and (id_property is not None or not by_key):
@@ -224,8 +230,7 @@ def _named(
     if nameless and operation != "read":
         open_entries = [entry for entry in entries if entry.ordinal not in claims]
         _by_values(open_entries, _once(nameless), done, doubtful)
-    if operation == "create":
-        _refuse_shared_ids(done, doubtful)
+    _refuse_shared_ids(done, doubtful)
     return done, doubtful
 
 
@@ -234,7 +239,7 @@ def _once(meetings: Iterable[Meeting]) -> list[Meeting]:
 
 
 def _refuse_shared_ids(done: dict[int, Meeting], doubtful: dict[int, tuple[str, ...]]) -> None:
-    """One new meeting can not be two records: where an answer says so, neither is told."""
+    """One meeting can not be two records of a batch, whose keys differ: where an answer says so, neither is told."""
     if len({meeting.id for meeting in done.values()}) == len(done):
         return
     owners: dict[str, list[int]] = {}

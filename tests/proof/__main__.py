@@ -17,7 +17,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.proof", description=__doc__)
     parser.add_argument("--mode", choices=MODES, required=True)
     parser.add_argument("--seed", type=int, required=True)
-    parser.add_argument("--count", type=int, default=1, help="how many seeds, from this one on; more than one: no history")
+    parser.add_argument(
+        "--count", type=int, default=1, help="how many seeds, from this one on; more than one: no history"
+    )
     given = parser.parse_args(arguments)
     if given.count == 1:
         plan = Plan.draw(given.mode, given.seed)

@@ -319,7 +319,12 @@ class Network:
         missing = [key for key in asked if not known.get(key)]
         rng.shuffle(results)
         errors = [
-            {"status": "error", "category": "OBJECT_NOT_FOUND", "message": "no such meeting", "context": {"ids": missing}}
+            {
+                "status": "error",
+                "category": "OBJECT_NOT_FOUND",
+                "message": "no such meeting",
+                "context": {"ids": missing},
+            }
         ]
         body: dict[str, Any] = {"status": "COMPLETE", "results": results}
         if missing and request.op != "search":

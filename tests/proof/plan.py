@@ -137,7 +137,11 @@ class Plan:
                 key = f"k{index}"
                 return Item(index, mark, {KEY: key, "mark": mark, "title": title}, key)
             case "upsert":
-                key = f"k{rng.randrange(distinct) if distinct < 90 else index}" if self.resume == "ordinal" else f"k{index}"
+                key = (
+                    f"k{rng.randrange(distinct) if distinct < 90 else index}"
+                    if self.resume == "ordinal"
+                    else f"k{index}"
+                )
                 return Item(index, mark, {KEY: key, "mark": mark, "title": title}, key)
             case "update":
                 key = rng.choice(self.ids) if self.resume == "ordinal" else self.ids[index]

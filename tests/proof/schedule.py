@@ -280,4 +280,3 @@ def replay(plan: Plan, *, telling: bool = False) -> History:
         except TimeoutError:
             played.history.hangs = True
             return played.history
-

@@ -202,9 +202,7 @@ class _Ends:
         trail.in_doubt = False
         return value
 
-    async def _exchange(
-        self, op: str, inputs: list[dict[str, Any]], trail: Trail, *, repair: bool = False
-    ) -> Answer:
+    async def _exchange(self, op: str, inputs: list[dict[str, Any]], trail: Trail, *, repair: bool = False) -> Answer:
         def written() -> None:
             trail.in_doubt = True
             trail.requests += 1

@@ -16,10 +16,11 @@ from hubspot_meetings_async.bulk.journal.journal import Job
 from hubspot_meetings_async.bulk.journal.rows import pack, unpack
 from hubspot_meetings_async.bulk.operation import Doubt, Operation
 from hubspot_meetings_async.bulk.outcomes import Ambiguous, Created, NotSent, Outcome, Rejected, Updated
+from hubspot_meetings_async.bulk.settling import settle_answer
 from hubspot_meetings_async.errors import Conflict, HubSpotError, HubSpotUnavailable, Unauthorized
 from hubspot_meetings_async.inputs import Inputs
 from hubspot_meetings_async.lookup import Found
-from hubspot_meetings_async.models import BatchResponse, Meeting
+from hubspot_meetings_async.models import BatchResponse, Meeting, UpsertedMeeting
 from hubspot_meetings_async.retry import Effect, effect_of
 from hubspot_meetings_async.wire import Trail
 
@@ -263,3 +264,45 @@ def test_a_conflict_with_itself_is_no_conflict() -> None:
 def test_ordinals_out_of_order_come_back_as_they_were(ordinals: list[int]) -> None:
     """A batch whose ends look like a range, and which is none, is not written as one (keyed, seed 233)."""
     assert list(unpack(pack(ordinals))) == ordinals
+
+
+def test_a_result_that_names_two_records_proves_nothing() -> None:
+    """Trace id of one, id of the other: neither update is told as done by it (update, seed 3)."""
+    form = Inputs.update(id_property=None)
+    entries = [form.entry(number, {"id": str(number), "a": "b"}, f"t{number}") for number in range(2)]
+    liar = Meeting(id="1", object_write_trace_id="t0")
+    answer: BatchResponse[Meeting] = BatchResponse(status="COMPLETE", results=(liar,))
+    outcomes, again = settle_answer("update", entries, answer)
+    assert (outcomes, again) == ([], entries)
+
+
+def test_one_meeting_is_not_two_records_of_an_upsert() -> None:
+    """Two results with one id: which record has it, nobody knows (upsert, seed 79)."""
+    form = Inputs.upsert(id_property=KEY)
+    entries = [form.entry(number, {KEY: f"k{number}"}, f"t{number}") for number in range(2)]
+    results = tuple(UpsertedMeeting(id="5", properties={KEY: f"k{number}"}, new=True) for number in range(2))
+    answer: BatchResponse[Meeting] = BatchResponse(status="COMPLETE", results=results)
+    outcomes, _ = settle_answer("upsert", entries, answer, id_property=KEY)
+    assert [type(outcome) for outcome in outcomes] == [Ambiguous, Ambiguous]
+
+
+def test_an_update_in_doubt_does_not_overwrite_a_later_one_of_its_id() -> None:
+    """A resumed run that sends an old value of an id again sends the newer ones again, too (update, seed 8)."""
+
+    async def scenario(rng: random.Random) -> None:
+        scene = Scene(name="upsert", inputs=Inputs.upsert(id_property=KEY), doubt=Doubt.REPEAT, unique_keys=False)
+        lost = True
+
+        def answer(inputs: list[dict[str, Any]]) -> HubSpotError | None:
+            nonlocal lost
+            lost, now = False, lost
+            return HubSpotUnavailable("lost", status=502) if now else None
+
+        scene.answer = answer
+        source = [{KEY: "k0", "body": "old"}, {KEY: "k0", "body": "new"}]
+        await scene.run(source, delivery_timeout_s=0.15)
+        outcomes = await scene.run(source)
+        assert [outcome.ordinal for outcome in outcomes] == [0, 1]
+        assert scene.known["k0"].properties["body"] == "new"
+
+    run_virtual(scenario)

@@ -155,7 +155,14 @@ class World:
         return result
 
     def make(
-        self, mark: str, properties: dict[str, str], *, at: float, request: int = -1, copy: bool = False, lag: float = 1.0
+        self,
+        mark: str,
+        properties: dict[str, str],
+        *,
+        at: float,
+        request: int = -1,
+        copy: bool = False,
+        lag: float = 1.0,
     ) -> Meeting:
         """A new meeting. `lag`: which share of the index's lag it takes to be seen by a search."""
         self._next_id += 1
