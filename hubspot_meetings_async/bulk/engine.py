@@ -141,6 +141,7 @@ class Run(Generic[R, M]):
         self._next_ordinal = 0
         self._accepted = 0
         self._in_doubt: set[int] = set()
+        self._repeated_keys: set[str] = set()
         self._held: list[Entry] = []
         self._turned_away: list[Outcome[Any, Any]] = []
         self._ready: deque[list[Outcome[Any, Any]]] = deque()
@@ -424,11 +425,15 @@ class Run(Generic[R, M]):
         except JournalMismatchError as error:
             self._doom(error)
             standing = Standing.FRESH
-        if standing is Standing.SETTLED:
+        key = entry.key if entry is not None else None
+        if standing is Standing.SETTLED and key not in self._repeated_keys:
             self._report.settled_before += 1
             return True
         if standing is Standing.DOUBT and entry is not None:
             self._in_doubt.add(entry.ordinal)
+            if key is not None and self._operation.doubt is Doubt.REPEAT:
+                # What came after it for this key has to come after it again.
+                self._repeated_keys.add(key)
         return False
 
     def _release_held(self) -> None:
