@@ -6,6 +6,7 @@ are carried. Every change is one step without an await, so that no cancellation 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final, NamedTuple
 
@@ -65,7 +66,8 @@ class Account:
     def snapshot(self, *, ended: bool) -> Report:
         """The report as it is now."""
         if not ended:
-            self.report.seconds = anyio.current_time() - self.began_at
+            # The loop's clock, also from a callback of the loop: anyio knows its own only in a task.
+            self.report.seconds = asyncio.get_running_loop().time() - self.began_at
         return self.report.snapshot()
 
     # ---- settling
