@@ -19,6 +19,7 @@ from typing import Any, Final
 
 import anyio
 
+from ..certainty import SETTLE_S
 from ..errors import (
     ConfigurationError,
     Conflict,
@@ -164,8 +165,8 @@ class Carrier:
         operation = self._operation
         if operation.find is None:
             raise ConfigurationError(f"a bulk {operation.name} has nothing to look records up with")
-        if operation.settle_s and not piece.crashed:
-            await anyio.sleep(operation.settle_s)
+        if piece.patient or (operation.settle_s and not piece.crashed):
+            await anyio.sleep(operation.settle_s or SETTLE_S)
         names = dict.fromkeys(name for entry in piece.entries for name in entry.sent or ())
         return await operation.find([entry.key or "" for entry in piece.entries], properties=tuple(names), trail=trail)
 
@@ -282,6 +283,10 @@ class Carrier:
         if piece.lethal:
             return self._ambiguous(left, "crash"), []
         if len(entries) == 1 and piece.tries >= _MOST_TRIES and piece.error is not None and self._others_go(piece):
+            if not piece.patient:
+                # A request that failed may land yet: look once more when that is over, before it is called undone.
+                left.ask = left.patient = True
+                return [], [left]
             return [Rejected(entries[0].record, entries[0].ordinal, _poison(piece.error))], []
         refused = piece.error is not None and effect_of(piece.error) is Effect.REFUSED and not piece.apart
         if refused and not any_found:

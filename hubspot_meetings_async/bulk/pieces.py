@@ -27,9 +27,9 @@ class Piece(Struct, eq=False):
     the job, whose end nobody saw. `refusals` are what HubSpot said about single records, by ordinal, before it was
     looked for them. `split`: what is sent next is sent in halves. `alone`: it stands by itself since it was on the way
     at several crashes; `lethal`: it was on the way by itself at one, and is not sent again. `intended`: the journal
-    knows that it is on its way. `apart`: `error` was said of
-    more records than these. `success` is the count of successes of the run when it first failed; `error` its last
-    failure.
+    knows that it is on its way. `apart`: `error` was said of more records than these. `patient`: look for it only when
+    nothing of it can be on its way any more. `success` is the count of successes of the run when it first failed;
+    `error` its last failure.
     """
 
     batch: Batch
@@ -43,6 +43,7 @@ class Piece(Struct, eq=False):
     alone: bool = False
     intended: bool = False
     apart: bool = False
+    patient: bool = False
     success: int = 0
     error: HubSpotError | None = None
     refusals: dict[int, HubSpotError] = {}
