@@ -429,7 +429,7 @@ class Run(Generic[R, M]):
         if standing is Standing.SETTLED and key not in self._repeated_keys:
             self._report.settled_before += 1
             return True
-        if standing is Standing.DOUBT and entry is not None:
+        if standing is not Standing.FRESH and entry is not None:
             self._in_doubt.add(entry.ordinal)
             if key is not None and self._operation.doubt is Doubt.REPEAT:
                 # What came after it for this key has to come after it again.
