@@ -186,6 +186,7 @@ class Checker:
                 if item is None or isinstance(outcome, NotSent) or not outcome.journaled:
                     continue
                 if isinstance(outcome, Ambiguous) and self.plan.mode != "hold":
+                    self._final.pop(item.index, None)
                     continue
                 before = self._final.get(item.index)
                 # After an update in doubt, later ones of its id come again.
@@ -281,7 +282,8 @@ class Checker:
         stuck = [i for i in self.plan.items if book.codes.get(self._ordinal(i), "-") in "i-"]
         if not self.history.done:
             # Where HubSpot fails on the only records that are left to begin with, it looks like an outage.
-            if self.plan.live and not any(item.kind == "poison" for item in stuck):
+            sick = [i for i in self.plan.items if i.kind == "poison" and book.codes.get(self._ordinal(i), "-") in "i-?"]
+            if self.plan.live and not sick:
                 yield f"not done after {len(self.history.sessions)} sessions: {[item.mark for item in stuck]}"
             return
         if book.ended != len(self.plan.items) and self.plan.resume == "ordinal":
