@@ -33,3 +33,10 @@ async def client(emulator: Emulator, api_version: str) -> AsyncIterator[Meetings
         "token", base_url=emulator.url, api_version=api_version, limiter=NoLimit(), retry=SWIFT
     ) as client:
         yield client
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what tests measured (`record_property`), also those that other processes ran."""
+    for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed"):
+        for name, value in report.user_properties:
+            terminalreporter.write_line(f"{name}: {value}")
