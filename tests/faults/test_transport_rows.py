@@ -240,6 +240,7 @@ async def in_front(emulator: Emulator, stack: AsyncExitStack, how: Spoil | Fault
     return (await stack.enter_async_context(before_the_emulator(emulator, how))).url
 
 
+@pytest.mark.row("T9", "T11", "T12", "T13", "T14", "T15", "T16", "T17", "T18", "T19")
 @pytest.mark.parametrize("name", LOST_CASES)
 @pytest.mark.parametrize("call", ["create", "update", "get", "archive"])
 async def test_no_whole_answer(emulator: Emulator, connect: MakeClient, name: str, call: str) -> None:
