@@ -9,7 +9,7 @@ late, over a newer value; HubSpot has no precondition that would keep it out, so
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import anyio
@@ -20,7 +20,7 @@ from ..inputs import MAX_INPUTS, Entry
 from ..models import Meeting
 from ..wire import Trail
 from .operation import Operation, ReadBack
-from .outcomes import Created, Difference, Outcome, Report, Updated
+from .outcomes import Ambiguous, Created, Difference, Outcome, Report, Updated
 from .settling import comparable
 
 __all__ = ["Verifier"]
@@ -36,6 +36,7 @@ class Verifier:
         self._read_back = read_back
         self._report = report
         self._doubted: dict[str, list[Entry]] = {}
+        self._lost: set[str | None] = set()
         self._repaired_ids: set[str] = set()
 
     # ---- every batch, when it is written
@@ -71,18 +72,22 @@ class Verifier:
 
     # ---- at the end of the run, what was sent again
 
-    def note(self, outcomes: Iterable[Outcome[Any, Any]], entries: Sequence[Entry], *, doubtful: bool) -> None:
+    def note(self, outcomes: Sequence[Outcome[Any, Any]], entries: Sequence[Entry], *, doubtful: bool) -> None:
         """Remember records that were sent more than once, and later ones of the same key."""
-        if not doubtful and not self._doubted:
+        if not doubtful and not self._doubted and not self._lost and not any(map(_is_lost, outcomes)):
             return
         by_ordinal = {entry.ordinal: entry for entry in entries}
         for outcome in outcomes:
-            if not isinstance(outcome, (Created, Updated)) or outcome.ordinal not in by_ordinal:
+            entry = by_ordinal.get(outcome.ordinal)
+            if entry is not None and _is_lost(outcome):
+                # It may land yet, over what comes after it.
+                self._lost.add(entry.key)
+            if not isinstance(outcome, (Created, Updated)) or entry is None:
                 continue
             known = self._doubted.get(outcome.meeting.id)
             if known is not None:
                 known.append(by_ordinal[outcome.ordinal])
-            elif doubtful:
+            elif doubtful or entry.key in self._lost:
                 self._doubted[outcome.meeting.id] = [by_ordinal[outcome.ordinal]]
 
     async def settle(self) -> None:
@@ -121,6 +126,10 @@ class Verifier:
     def _expected(self, meeting_id: str) -> dict[str, Any]:
         """The last value that was sent of each property."""
         return {name: value for entry in self._doubted[meeting_id] for name, value in (entry.sent or {}).items()}
+
+
+def _is_lost(outcome: Outcome[Any, Any]) -> bool:
+    return isinstance(outcome, Ambiguous)
 
 
 def _differences(sent: Mapping[str, Any], meeting: Meeting) -> dict[str, Difference]:

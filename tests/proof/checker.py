@@ -134,6 +134,8 @@ class Checker:
                 return None if meeting_id == item.key and (known is None or known.archived) else "it is not archived"
             case Rejected():
                 return "it was done" if self._caused(item) else None
+            case NotSent() if self._hole:
+                return None
             case NotSent():
                 # Which request did it tells whether that had left when this was said.
                 return "it was done" if self._caused(item, sessions=session.number) else None
@@ -265,6 +267,8 @@ class Checker:
         ]
         if last < 0 or not late:
             return False
+        if any(one.how == "again" for one in late):
+            return True  # the answer was there, and gave no reason to look
         return not self._looked_after(item, max(one.at for one in late))
 
     def _looked_after(self, item: Item, at: float) -> bool:
@@ -310,10 +314,11 @@ class Checker:
 
     def _ordinal(self, item: Item) -> int:
         """Under which number the journal has this record."""
-        told = self._ordinals.get(item.index)
-        if told is None and self.plan.resume == "key":
-            told = self.history.disk.promised.keys.get(item.key or "")
-        return item.index if told is None else told
+        if self.plan.resume == "key":
+            known = self.history.disk.promised.keys.get(item.key or "")
+            if known is not None:
+                return known
+        return self._ordinals.get(item.index, item.index)
 
 
 def _short(outcome: Outcome[Any]) -> str:

@@ -96,7 +96,8 @@ class Scene:
         trail.in_doubt = False
         for name, given in zip(names, inputs, strict=True):
             values = {key: str(value) for key, value in given["properties"].items()}
-            self.known[name] = Meeting(id=str(len(self.known) + 1), properties=values)
+            known = self.known.get(name)
+            self.known[name] = Meeting(id=known.id if known else str(len(self.known) + 1), properties=values)
         return BatchResponse(status="COMPLETE", results=tuple(self.known[name] for name in names))
 
     async def find(self, keys: Sequence[str], *, properties: Sequence[str], trail: Trail) -> Found:
@@ -304,5 +305,34 @@ def test_an_update_in_doubt_does_not_overwrite_a_later_one_of_its_id() -> None:
         outcomes = await scene.run(source)
         assert [outcome.ordinal for outcome in outcomes] == [0, 1]
         assert scene.known["k0"].properties["body"] == "new"
+
+    run_virtual(scenario)
+
+
+def test_final_verification_looks_at_what_follows_an_update_that_was_given_up() -> None:
+    """An update whose time was over lands late, over a newer one: `verify="final"` repairs that (upsert, seed 298)."""
+
+    async def scenario(rng: random.Random) -> None:
+        scene = Scene(name="upsert", inputs=Inputs.upsert(id_property=KEY), doubt=Doubt.REPEAT, unique_keys=False)
+        slow = True
+
+        async def send(body: bytes, trail: Trail) -> BatchResponse[Meeting]:
+            nonlocal slow
+            if slow:
+                slow = False
+                trail.in_doubt = True
+                await anyio.sleep(30)
+            return await scene.send(body, trail)
+
+        async def read_back(ids: Sequence[str], properties: Sequence[str]) -> BatchResponse[Meeting]:
+            stored = scene.known["k0"]
+            if len(scene.sent) == 1:  # by now, the first has landed
+                stored = Meeting(id=stored.id, properties={KEY: "k0", "body": "old"})
+            return BatchResponse(status="COMPLETE", results=(stored,))
+
+        changed = {"send": send, "settle_s": 60.0, "verify": "final", "read_back": read_back}
+        scene.operation = msgspec.structs.replace(scene.operation, **changed)
+        await scene.run([{KEY: "k0", "body": "old"}, {KEY: "k0", "body": "new"}], delivery_timeout_s=5)
+        assert len(scene.sent) == 2
 
     run_virtual(scenario)
