@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import msgspec
@@ -12,13 +13,25 @@ from rich.table import Table
 from .exits import BROKEN_OFF, DONE, SOME_LEFT, advice, code_of, told
 from .pushing import Account
 from .rejects import Rejects
-from .terminal import say
+from .terminal import command, near, say
 
-__all__ = ["as_json", "exit_code", "show"]
+__all__ = ["Rest", "as_json", "exit_code", "show"]
 
 
 # A shorter run starts on an empty window and says nothing about how well the quota is used.
 _QUOTA_WINDOW_S = 10
+
+
+class Rest(msgspec.Struct, frozen=True, kw_only=True):
+    """What there is left to do: the command that does it, and the journal that knows of it, both as one types them.
+
+    `from_line`: where a push without a journal can go on. `holds`: ambiguous records are not tried again.
+    """
+
+    journal: str | None = None
+    finish: str | None = None
+    from_line: int | None = None
+    holds: bool = False
 
 
 def exit_code(account: Account, rejects: Rejects) -> int:
@@ -32,11 +45,8 @@ def exit_code(account: Account, rejects: Rejects) -> int:
     return SOME_LEFT if account.left else DONE
 
 
-def show(account: Account, rejects: Rejects, console: Console, *, title: str, can_go_on: bool) -> None:
-    """Print what became of every row, and what to do about those that were not done.
-
-    `can_go_on`: whether the same source can be read again from a later line.
-    """
+def show(account: Account, rejects: Rejects, console: Console, *, title: str, rest: Rest) -> None:
+    """Print what became of every row, and what to do about those that were not done."""
     say(title, style="bold")
     console.print(_table(account))
     report = account.report
@@ -56,20 +66,28 @@ def show(account: Account, rejects: Rejects, console: Console, *, title: str, ca
         hint = advice(account.failure)
         if hint is not None:
             say(hint)
-    if rejects.written:
-        say(f"What was not done is in {rejects.path}, with the reasons. Mended, that file can be pushed.")
+    _show_left(account, rejects, rest)
+
+
+def _show_left(account: Account, rejects: Rejects, rest: Rest) -> None:
+    report = account.report
+    if rejects.written or rejects.lines:
+        say(f"What was not done is in {near(rejects.path)}, with the reasons. Mended, that file can be pushed.")
     if rejects.trouble is not None:
         say(f"The rejects could not be written: {rejects.trouble}", style="bold red")
     if report.ambiguous:
-        again = (
-            "Look them up before you push them again." if report.operation == "create" else "Doing it again is safe."
-        )
+        again = "Look them up before you push them again." if rest.holds else "Doing it again is safe."
         say(f"Ambiguous: HubSpot may have done these. {again}", style="yellow")
-    if account.ended_at is None:
-        hint = f" To go on there, push again with --from-line {account.lines + 1}" if can_go_on else ""
-        say(f"Lines after {account.lines:,} were not read.{hint}")
-    elif not report.pulled and not account.broken:
+    if rest.finish is not None:
+        say("Nothing is lost; what is left is done by", style="bold")
+        say(f"    {rest.finish}", style="bold")
+    elif account.ended_at is None:
+        hint = f" To go on there, push again with --from-line {rest.from_line}" if rest.from_line else ""
+        say(f"Lines after {account.lines:,} were not read.{hint}" if account.lines else "Nothing was sent.")
+    elif not report.pulled and not account.broken and not report.settled_before:
         say("The source holds no records.", style="yellow")
+    elif rest.journal is not None:
+        say(f"Every record and what became of it: {command('export', rest.journal)}")
 
 
 def _number(number: int, one: str, many: str) -> str:
@@ -86,6 +104,8 @@ def _table(account: Account) -> Table:
         ("blank", account.blank, "dim"),
         ("skipped", account.skipped, "dim"),
         ("broken", account.broken, "red"),
+        ("settled before", report.settled_before, "dim"),
+        *(_left_before(account)),
         ("records", report.pulled, "bold"),
         ("  created", report.created, "green"),
         ("  updated", report.updated, "green"),
@@ -93,6 +113,10 @@ def _table(account: Account) -> Table:
         ("  rejected", report.rejected, "red"),
         ("  ambiguous", report.ambiguous, "yellow"),
         ("  not sent", report.not_sent, "yellow"),
+        ("stored otherwise", report.differing, "yellow"),
+        ("  sent again for it", report.repaired, "dim"),
+        ("not verified", report.unverified, "yellow"),
+        ("not in the journal", report.unjournaled, "red"),
     ]
     for name, number, style in rows:
         if number or name in ("lines read", "records"):
@@ -102,7 +126,15 @@ def _table(account: Account) -> Table:
     return table
 
 
-def as_json(account: Account, rejects: Rejects, code: int) -> bytes:
+def _left_before(account: Account) -> list[tuple[str, int, str]]:
+    """Of the records that earlier runs settled, those that were not done and will not be tried again."""
+    if account.earlier is None:
+        return []
+    left = Counter(known.outcome for known in account.earlier.final.values())
+    return [("  rejected", left["rejected"], "red"), ("  ambiguous", left["ambiguous"], "yellow")]
+
+
+def as_json(account: Account, rejects: Rejects, rest: Rest, code: int) -> bytes:
     """The account as one JSON object."""
     report: dict[str, Any] = msgspec.to_builtins(msgspec.structs.replace(account.report, problems=()))
     del report["problems"]
@@ -114,7 +146,9 @@ def as_json(account: Account, rejects: Rejects, code: int) -> bytes:
         "broken": account.broken,
         "source_ended": account.ended_at is not None,
         "adds_up": account.report.adds_up,
-        "rejects": str(rejects.path) if rejects.written else None,
+        "rejects": near(rejects.path) if rejects.written or rejects.lines else None,
+        "journal": rest.journal,
+        "finish": rest.finish,
         "failure": told(account.failure) if account.failure is not None else None,
         **report,
     }

@@ -10,7 +10,10 @@ from ..version import __version__
 from . import exits
 from .demo import demo
 from .emulator import emulator
+from .export import export
 from .push import push
+from .resume import resume
+from .status import status
 
 __all__ = ["app"]
 
@@ -43,6 +46,9 @@ def _options(  # pyright: ignore[reportUnusedFunction]  (typer calls it)
 
 
 app.command(epilog=exits.HELP)(push)
+app.command(epilog=exits.HELP)(resume)
+app.command(epilog=exits.HELP_JOURNAL)(status)
+app.command(epilog=exits.HELP_JOURNAL)(export)
 app.command(
     epilog="Exit codes: 0 everything adds up · 1 something does not · 2 wrong usage · 3 broken off · 130 Ctrl-C"
 )(demo)

@@ -9,11 +9,23 @@ from ..errors import (
     DailyLimitExceeded,
     Forbidden,
     HubSpotError,
+    JournalMismatchError,
     NotFound,
     Unauthorized,
 )
 
-__all__ = ["BROKEN_OFF", "DONE", "HELP", "INTERRUPTED", "SOME_LEFT", "USAGE", "advice", "code_of", "told"]
+__all__ = [
+    "BROKEN_OFF",
+    "DONE",
+    "HELP",
+    "HELP_JOURNAL",
+    "INTERRUPTED",
+    "SOME_LEFT",
+    "USAGE",
+    "advice",
+    "code_of",
+    "told",
+]
 
 DONE: Final = 0
 SOME_LEFT: Final = 1
@@ -23,14 +35,20 @@ INTERRUPTED: Final = 130
 
 HELP: Final = (
     "Exit codes: 0 all done · 1 some records are rejected, ambiguous, broken or not sent · 2 wrong usage · "
-    "3 the run broke off (bad token, unreachable host, daily limit, unreadable file) · 130 Ctrl-C"
+    "3 the run broke off (bad token, unreachable host, daily limit, unreadable file or journal) · 130 Ctrl-C"
+)
+
+HELP_JOURNAL: Final = (
+    "Exit codes: 0 all done · 1 something is left, rejected or ambiguous (status only) · 2 wrong usage, no such file · "
+    "3 the journal is in use, damaged, or none"
 )
 
 _ADVICE: dict[type[BaseException], str] = {
     Unauthorized: "Check HUBSPOT_ACCESS_TOKEN: it must be the access token of a private app of this account.",
-    Forbidden: "Give the app the missing scopes in HubSpot, then push the rest again.",
-    DailyLimitExceeded: "Push the rest again when the day of the account is over.",
+    Forbidden: "Give the app the missing scopes in HubSpot, then go on.",
+    DailyLimitExceeded: "Go on when the day of the account is over, or have it waited for: --wait-for-reset.",
     NotFound: "Check --base-url and --api-version.",
+    JournalMismatchError: "Give this push another journal with --journal, or remove this one if its job is over.",
 }
 
 

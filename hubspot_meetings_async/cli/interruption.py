@@ -1,4 +1,4 @@
-"""Ctrl-C: the first ends the run in good order, the second ends the process."""
+"""Ctrl-C: the first ends the run in good order, within five seconds; the second ends the process."""
 
 from __future__ import annotations
 
@@ -6,18 +6,27 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import Callable
 from types import FrameType, TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
-__all__ = ["Interruption"]
+__all__ = ["GRACE_S", "Interruption"]
+
+GRACE_S: Final = 5.0
+"""Seconds that what is under way has to finish. Whoever stops a service kills it after ten, mostly."""
 
 _SHOW_CURSOR = "\x1b[?25h"
 
 
 class Interruption:
-    """While the block lasts, SIGINT or SIGTERM cancels the current task; `signal` is its number afterwards."""
+    """While the block lasts, SIGINT or SIGTERM ends it; `signal` is its number afterwards.
+
+    The current task is cancelled, at once or, once `stop` is set, if calling that has not ended the block within
+    `GRACE_S`.
+    """
 
     def __init__(self) -> None:
+        self.stop: Callable[[], None] | None = None
         self.signal: int | None = None
         self._before: dict[int, Any] = {}
 
@@ -48,7 +57,14 @@ class Interruption:
                 sys.stderr.flush()
             os._exit(128 + number)
         self.signal = number
-        self._loop.call_soon_threadsafe(self._cancel)
+        self._loop.call_soon_threadsafe(self._end)
+
+    def _end(self) -> None:
+        if self.stop is None or self._task is None:
+            self._cancel()
+        else:
+            self.stop()
+            self._loop.call_later(GRACE_S, self._cancel)
 
     def _cancel(self) -> None:
         if self._task is not None:  # the block may have ended meanwhile

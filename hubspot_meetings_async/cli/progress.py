@@ -21,12 +21,21 @@ _LINES_EVERY_S = 3.0
 
 
 class Reading(msgspec.Struct):
-    """What the meter shows: the account so far, how many records there will be, and the state of the quota."""
+    """What the meter shows: the account so far, how many records there will be, and the state of the quota.
+
+    `ended`: the source has no more.
+    """
 
     report: Report
     total: int | None = None
+    ended: bool = True
     quota_in_use: int = 0
     quota_limit: int = 0
+
+    @property
+    def settled(self) -> int:
+        """Records whose outcome is known, now or from an earlier run."""
+        return self.report.settled + self.report.settled_before
 
 
 class _Bar(Progress):
@@ -79,8 +88,8 @@ class Meter:
         if self._timer is not None:
             self._timer.cancel()
         reading = self._reading()
-        if error is None:
-            reading.total = reading.report.settled
+        if error is None and reading.ended:
+            reading.total = reading.settled
         self._show(reading)
         self._bar.stop()
 
@@ -90,14 +99,14 @@ class Meter:
         if self._lines and self._loop.time() - self._said_at >= _LINES_EVERY_S:
             self._said_at = self._loop.time()
             of = f" of {reading.total:,}" if reading.total else ""
-            self._console.print(f"{self._label}: {reading.report.settled:,}{of}, {figures(reading)}", soft_wrap=True)
+            self._console.print(f"{self._label}: {reading.settled:,}{of}, {figures(reading)}", soft_wrap=True)
         self._timer = self._loop.call_later(_EVERY_S, self._tick)
 
     def _show(self, reading: Reading) -> None:
         if self._bar.disable:
             return
         self._bar.figures = figures(reading)
-        self._bar.update(self._task, completed=reading.report.settled, total=reading.total)
+        self._bar.update(self._task, completed=reading.settled, total=reading.total)
         self._bar.refresh()
 
 
@@ -118,7 +127,7 @@ def _seconds_left(reading: Reading) -> float | None:
     speed = reading.report.records_per_second
     if reading.total is None or speed <= 0 or reading.report.seconds < 1:
         return None
-    return max(reading.total - reading.report.settled, 0) / speed
+    return max(reading.total - reading.settled, 0) / speed
 
 
 def _clock(seconds: float) -> str:

@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, get_args
 
 import msgspec
 import typer
 
-from ..bulk.engine import Run
-from ..bulk.sources import Broken, Columns, Source
-from ..client import MeetingsClient
-from ..errors import ConfigurationError, InvalidRecord
-from ..inputs import Inputs, Record
-from ..limiter import Limits
-from .account import as_json, exit_code, show
-from .exits import DONE, SOME_LEFT, USAGE, told
-from .pushing import Account, Items, line_count
-from .pushing import push as push_source
-from .rejects import Rejects, free_name
-from .terminal import people, say, warn
+from ..bulk.sources import Broken, Source
+from ..errors import ConfigurationError, InvalidRecord, JournalError
+from ..inputs import Inputs
+from .exits import BROKEN_OFF, DONE, SOME_LEFT, USAGE, told
+from .job import carry_out, look
+from .terminal import say
+from .wanted import Operation, Wanted
 
 __all__ = ["push"]
 
@@ -47,6 +41,29 @@ class Version(StrEnum):
     september_2026 = "2026-09"
 
 
+class OnAmbiguousName(StrEnum):
+    """What `--on-ambiguous` takes."""
+
+    reconcile = "reconcile"
+    hold = "hold"
+    probe = "probe"
+    resend = "resend"
+
+
+class DurabilityName(StrEnum):
+    """What `--durability` takes; for none at all there is `--no-journal`."""
+
+    power = "power"
+    process = "process"
+
+
+class VerifyName(StrEnum):
+    """What `--verify` takes."""
+
+    values = "values"
+    final = "final"
+
+
 def push(
     file: Annotated[
         str, typer.Argument(metavar="FILE", help="JSONL or CSV, also .gz; - reads standard input.", show_default=False)
@@ -56,7 +73,31 @@ def push(
     upsert: Annotated[bool, typer.Option("--upsert", help="Update or create, by the value of --id-property.")] = False,
     archive: Annotated[bool, typer.Option("--archive", help="Put the meetings with these ids into the bin.")] = False,
     id_property: Annotated[
-        str | None, typer.Option(metavar="P", help="The unique property that tells meetings apart.")
+        str | None, typer.Option(metavar="P", help="--upsert, --update: the unique property that tells meetings apart.")
+    ] = None,
+    key_property: Annotated[
+        str | None,
+        typer.Option(
+            metavar="P",
+            help="--create: a unique property of which each record has a value. Each record is then created exactly "
+            "once, whatever breaks: after a lost answer it is looked for by its key.",
+        ),
+    ] = None,
+    on_ambiguous: Annotated[
+        OnAmbiguousName | None,
+        typer.Option(
+            help="--create: what to do when an answer is lost. reconcile (with a key): look for it, send what is "
+            "missing. hold (without): name it, never send it again. probe: search for it, best effort. resend: send "
+            "it again, maybe twice.",
+            show_default=False,
+        ),
+    ] = None,
+    verify: Annotated[
+        VerifyName | None,
+        typer.Option(
+            help="values: read back what was written, and count what is stored otherwise. final (--update, --upsert): "
+            "look at the end at what was sent twice, and mend it.",
+        ),
     ] = None,
     format: Annotated[
         FormatName | None, typer.Option(help="What the file is; otherwise its name or first character tells.")
@@ -104,8 +145,28 @@ def push(
             show_default=False,
         ),
     ] = None,
+    journal: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="What makes the push resumable: whatever breaks it off, `hubspot-meetings resume FILE`, or the same "
+            "push again, finishes it. [default: FILE.journal beside a file, removed when it is of no more use; one "
+            "named here is kept]",
+            show_default=False,
+        ),
+    ] = None,
+    no_journal: Annotated[
+        bool, typer.Option("--no-journal", help="Keep none: a push that is cut off can not be resumed.")
+    ] = False,
+    durability: Annotated[
+        DurabilityName,
+        typer.Option(
+            help="What the journal outlives: a power cut, or (faster on slow disks) only the end of the process."
+        ),
+    ] = DurabilityName.power,
     base_url: Annotated[
-        str, typer.Option(metavar="URL", help="For the emulator: http://127.0.0.1:PORT.")
+        str,
+        typer.Option(metavar="URL", envvar="HUBSPOT_BASE_URL", help="For the emulator: http://127.0.0.1:PORT."),
     ] = "https://api.hubapi.com",
     api_version: Annotated[Version, typer.Option(help="Which paths of HubSpot's API to use.")] = Version.v3,
     limit: Annotated[
@@ -114,6 +175,19 @@ def push(
     ] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Most requests in flight; otherwise as the quota allows.")
+    ] = None,
+    wait_for_reset: Annotated[
+        bool,
+        typer.Option(
+            "--wait-for-reset",
+            help="Sleep when the daily limit is spent or the account is being moved, instead of breaking off.",
+        ),
+    ] = False,
+    delivery_timeout: Annotated[
+        float | None,
+        typer.Option(
+            min=0.1, metavar="SECONDS", help="Give a batch up after so long, waits for quota and retries included."
+        ),
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Send nothing: print what the first records become, and check all.")
@@ -129,91 +203,65 @@ def push(
     CSV: a header of property names, or --map. Empty cells are left out.
     """
     try:
-        wanted = _Wanted.chosen(create, update, upsert, archive, id_property, workers)
-        columns = Columns(
+        kept, passing = _journal(journal, no_journal, file)
+        wanted = Wanted(
+            file=file if file == "-" else os.path.abspath(file),
+            operation=_operation(create, update, upsert, archive),
+            key_property=key_property,
+            on_ambiguous=on_ambiguous.value if on_ambiguous is not None else None,
+            id_property=id_property,
+            verify=verify.value if verify is not None else None,
+            format=format.value if format is not None else None,
             mapped=_pairs("--map", map or []),
             timezone=timezone,
             date_format=date_format,
-            associated=wanted.links(_pairs("--associate", associate or [])),
-        )
-        with Source(
-            file,
-            format=format.value if format is not None else None,
-            columns=columns,
+            associated={kind.strip(): column for kind, column in _pairs("--associate", associate or []).items()},
             encoding=encoding,
-            ambiguous_too=wanted.operation != "create",
-            on_warning=warn,
-        ) as source:
-            if dry_run:
+            from_line=from_line,
+            rejects=os.path.abspath(rejects) if rejects is not None else None,
+            base_url=base_url,
+            api_version=api_version.value,
+            limit=limit,
+            workers=workers,
+            durability=durability.value,
+            wait_for_reset=wait_for_reset,
+            delivery_timeout_s=delivery_timeout,
+            passing=passing,
+        )
+        if dry_run:
+            with wanted.source() as source:
                 raise typer.Exit(_dry_run(source, wanted.inputs(), from_line))
-            client = MeetingsClient.from_env(
-                base_url=base_url,
-                api_version=api_version.value,
-                limits=Limits(per_ten_seconds=limit) if limit is not None else None,
-            )
-            code = _push(
-                client, source, file, wanted, rejects, title=f"{file} → {base_url}", from_line=from_line, json=json
-            )
+        before = look(kept) if kept is not None else None
+        if before is not None and before.wanted is not None and rejects is None:
+            wanted = msgspec.structs.replace(wanted, rejects=before.wanted.rejects)
+        code = carry_out(wanted.with_source_as_it_is(), kept, before, json=json)
     except (ConfigurationError, OSError) as error:
         # Nothing was sent yet: once the run has begun, its account takes every error.
         say(f"hubspot-meetings push: {told(error)}", style="red")
         raise typer.Exit(USAGE) from None
+    except JournalError as error:
+        say(f"hubspot-meetings push: {told(error)}", style="red")
+        raise typer.Exit(BROKEN_OFF) from None
     raise typer.Exit(code)
 
 
-class _Wanted(msgspec.Struct, frozen=True):
-    """Which call of `client.bulk` is wanted."""
+def _journal(given: Path | None, none: bool, file: str) -> tuple[Path | None, bool]:
+    """Where the journal is, and whether nobody asked for it."""
+    if given is not None and none:
+        raise ConfigurationError("choose one of --journal and --no-journal")
+    if given is not None or none:
+        return given, False
+    return (Path(f"{file}.journal"), True) if Path(file).is_file() else (None, False)
 
-    operation: str
-    id_property: str | None
-    workers: int | None
 
-    @classmethod
-    def chosen(
-        cls, create: bool, update: bool, upsert: bool, archive: bool, id_property: str | None, workers: int | None
-    ) -> _Wanted:
-        flags = {"create": create, "update": update, "upsert": upsert, "archive": archive}
-        given = [name for name, flag in flags.items() if flag]
-        if len(given) > 1:
-            raise ConfigurationError(f"choose one of --{', --'.join(given)}")
-        operation = given[0] if given else "create"
-        if operation == "upsert" and not id_property:
-            raise ConfigurationError("--upsert needs --id-property P, a property that is unique in the account")
-        if operation in ("create", "archive") and id_property:
-            raise ConfigurationError(f"--id-property goes with --upsert and --update, not with --{operation}")
-        return cls(operation, id_property, workers)
-
-    def __str__(self) -> str:
-        return f"{self.operation} by {self.id_property}" if self.id_property else self.operation
-
-    def links(self, associated: dict[str, str]) -> dict[str, str]:
-        if associated and self.operation != "create":
-            raise ConfigurationError(f"--associate goes with --create: HubSpot's batch {self.operation} sets no links")
-        return {kind.strip(): column for kind, column in associated.items()}
-
-    def inputs(self) -> Inputs:
-        """How records become inputs of the call."""
-        match self.operation:
-            case "create":
-                return Inputs.create()
-            case "update":
-                return Inputs.update(id_property=self.id_property)
-            case "upsert":
-                return Inputs.upsert(id_property=self.id_property or "")
-            case _:
-                return Inputs.archive()
-
-    def start(self, client: MeetingsClient, items: Items) -> Run[Record]:
-        """Begin the run."""
-        match self.operation:
-            case "create":
-                return client.bulk.create(items, workers=self.workers)
-            case "update":
-                return client.bulk.update(items, id_property=self.id_property, workers=self.workers)
-            case "upsert":
-                return client.bulk.upsert(items, id_property=self.id_property or "", workers=self.workers)
-            case _:
-                return client.bulk.archive(items, workers=self.workers)
+def _operation(create: bool, update: bool, upsert: bool, archive: bool) -> Operation:
+    given: list[Operation] = []
+    for flag, name in zip((create, update, upsert, archive), get_args(Operation), strict=True):
+        if flag:
+            given.append(name)
+    if len(given) > 1:
+        raise ConfigurationError(f"choose one of --{', --'.join(given)}")
+    return given[0] if given else "create"
 
 
 def _pairs(option: str, given: Sequence[str]) -> dict[str, str]:
@@ -228,49 +276,6 @@ def _pairs(option: str, given: Sequence[str]) -> dict[str, str]:
             raise ConfigurationError(f"{option} names {left!r} twice")
         pairs[left] = right.strip() if option == "--map" else right
     return pairs
-
-
-def _push(
-    client: MeetingsClient,
-    source: Source,
-    file: str,
-    wanted: _Wanted,
-    rejects_path: Path | None,
-    *,
-    title: str,
-    from_line: int,
-    json: bool,
-) -> int:
-    console = people()
-    rejects = Rejects(rejects_path or free_name(file))
-
-    async def go() -> Account:
-        async with client:
-            return await push_source(
-                client,
-                wanted.start,
-                source,
-                rejects,
-                label=wanted.operation,
-                console=console,
-                from_line=from_line,
-                total_lines=line_count(Path(file)) if file != "-" else None,
-                # Whoever types the records would have the bar written over them.
-                bar=file != "-" or not sys.stdin.isatty(),
-            )
-
-    account = asyncio.run(go())
-    rejects.close()
-    code = exit_code(account, rejects)
-    show(account, rejects, console, title=f"{title} ({wanted})", can_go_on=file != "-")
-    if json:
-        sys.stdout.buffer.write(as_json(account, rejects, code) + b"\n")
-        sys.stdout.flush()
-    if account.ended_at is None:
-        # A thread may still wait for input; nobody can end that, and closing the file would wait for it.
-        sys.stderr.flush()
-        os._exit(code)
-    return code
 
 
 def _dry_run(source: Source, inputs: Inputs, from_line: int) -> int:

@@ -2,41 +2,60 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+import time
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator
 from pathlib import Path
 
 import msgspec
 from rich.console import Console
 
 from ..bulk.engine import Run
+from ..bulk.journal.reading import Known, OutcomeName, Reading
 from ..bulk.lines import Broken
 from ..bulk.outcomes import Ambiguous, NotSent, Outcome, Rejected, Report
 from ..bulk.sources import Source
 from ..client import MeetingsClient
+from ..errors import JournalMismatchError
 from ..inputs import Record
 from .feeding import Piped
-from .interruption import Interruption
-from .progress import Meter, Reading
+from .interruption import GRACE_S, Interruption
+from .progress import Meter
+from .progress import Reading as Gauge
 from .rejects import Rejects
 
-__all__ = ["Account", "Items", "Start", "line_count", "push"]
+__all__ = ["Account", "Earlier", "Items", "Start", "line_count", "push"]
 
 Items = Iterable[Record] | Iterator[Record] | AsyncIterator[Record]
 Start = Callable[[MeetingsClient, Items], Run[Record]]
 """Begins the run: one of the calls of `client.bulk`."""
 
 
+class Earlier(msgspec.Struct, kw_only=True):
+    """What the journal knew before this run. `final` are the records not done that no run tries again, by ordinal."""
+
+    tally: dict[OutcomeName, int]
+    final: dict[int, Known]
+
+    @classmethod
+    def of(cls, journal: Reading) -> Earlier:
+        """Read it off."""
+        final: list[OutcomeName] = ["rejected"]
+        if journal.meta.get("mode") == "hold":
+            final.append("ambiguous")
+        return cls(tally=journal.tally(), final={known.ordinal: known for known in journal.of(final)})
+
+
 class Account(msgspec.Struct, kw_only=True):
     """What became of every row of a source.
 
     `lines` read; of the rows on them `blank` had no content, `broken` were no records, `skipped` were not wanted, and
-    the rest are in `report`. `began_at` and `ended_at` are when the run began and when the source had no more, on the
-    loop's clock; None for `ended_at` says that it was not read to its end. `signal` and `failure` say what broke the
-    run off.
+    the rest are in `report`. `earlier` is what runs before this one did with the same journal. `began_at` and
+    `ended_at` are when the run began and when the source had no more, on the clock of `time.monotonic()`; None for
+    `ended_at` says that it was not read to its end. `signal` and `failure` say what broke the run off.
     """
 
     report: Report
+    earlier: Earlier | None = None
     lines: int = 0
     blank: int = 0
     broken: int = 0
@@ -48,8 +67,9 @@ class Account(msgspec.Struct, kw_only=True):
 
     @property
     def left(self) -> int:
-        """Rows that were not done."""
-        return self.broken + self.report.rejected + self.report.ambiguous + self.report.not_sent
+        """Rows that were not done, by this run or an earlier one."""
+        before = len(self.earlier.final) if self.earlier is not None else 0
+        return before + self.broken + self.report.rejected + self.report.ambiguous + self.report.not_sent
 
 
 class _Rows:
@@ -60,22 +80,33 @@ class _Rows:
         self._rejects = rejects
         self._from_line = from_line
         self._account = account
+        self._final = account.earlier.final if account.earlier is not None else {}
+        self._given = 0
+        self._owed: list[tuple[Record, Known]] = []
         self._piped: Piped | None = None
 
     def plain(self) -> Iterator[Record]:
         """Read here and now, as a file on a disk allows."""
         for item in self._source:
             if self._wanted(item) and isinstance(item, Record):
-                yield item
-        self._account.ended_at = asyncio.get_running_loop().time()
+                yield self._counted(item)
+        self._account.ended_at = time.monotonic()
 
     async def piped(self) -> AsyncIterator[Record]:
         """Read in a thread, as whoever waits for somebody's typing must."""
         self._piped = Piped(iter(self._source))
         async for item in self._piped:
             if self._wanted(item) and isinstance(item, Record):
-                yield item
-        self._account.ended_at = asyncio.get_running_loop().time()
+                yield self._counted(item)
+        self._account.ended_at = time.monotonic()
+
+    def _counted(self, record: Record) -> Record:
+        """Count it as the engine will, and see whether an earlier run died before it could name it as not done."""
+        known = self._final.get(self._given)
+        if known is not None and record.ref not in self._rejects.lines:
+            self._owed.append((record, known))
+        self._given += 1
+        return record
 
     def _wanted(self, item: Record | Broken) -> bool:
         line = item.line if isinstance(item, Broken) else item.ref
@@ -87,14 +118,20 @@ class _Rows:
             self._rejects.broken(item)
         return True
 
-    def leftover(self) -> int:
-        """Write down what was read from a pipe and not taken; returns how many records that were."""
+    def leftover(self, *, named: bool) -> int:
+        """Count what was read from a pipe and not taken; `named`: and write it down."""
         records = 0
         for item in self._piped.left() if self._piped is not None else ():
             if self._wanted(item) and isinstance(item, Record):
-                self._rejects.record(item, "not_sent", "stopped before its turn")
+                if named:
+                    self._rejects.record(item, "not_sent", "stopped before its turn")
                 records += 1
         return records
+
+    def pay(self) -> None:
+        """Write down what earlier runs did not come to write down."""
+        for record, known in self._owed:
+            self._rejects.record(record, known.outcome, known.reason or "")
 
 
 async def push(
@@ -109,48 +146,62 @@ async def push(
     total_lines: int | None = None,
     bar: bool = True,
     lines: bool = False,
+    earlier: Earlier | None = None,
+    again: Collection[type] = (),
 ) -> Account:
     """Push a source to its end, to Ctrl-C, or to what makes going on useless; the account tells which.
 
     `total_lines` of the source, where they are known, let the progress bar tell the time left. `bar` and `lines` say
-    how progress may be shown: as a bar on a terminal, as lines elsewhere.
+    how progress may be shown: as a bar on a terminal, as lines elsewhere. `again` are outcomes that are no rejects,
+    since the next run of the job tries those records again.
     """
-    account = Account(report=Report(operation=""), began_at=asyncio.get_running_loop().time())
+    account = Account(report=Report(operation=""), earlier=earlier, began_at=time.monotonic())
     rows = _Rows(source, rejects, from_line=from_line, account=account)
+    run = start(client, rows.piped() if total_lines is None else rows.plain())
+
+    def stop() -> None:
+        run.stop()
+        console.print(
+            f"Stopping: what is under way is finished first, {GRACE_S:g} s at most. Ctrl-C again ends at once.",
+            style="yellow",
+            soft_wrap=not console.is_terminal,
+        )
+
+    def gauge() -> Gauge:
+        quota = client.quota
+        return Gauge(
+            report=run.report,
+            total=_total(source, total_lines, from_line, account),
+            ended=account.ended_at is not None,
+            quota_in_use=quota.in_use,
+            quota_limit=quota.limit,
+        )
+
+    def keep(outcome: Outcome[Record]) -> None:
+        if isinstance(outcome, (Rejected, Ambiguous, NotSent)) and type(outcome) not in again:
+            rejects.outcome(outcome)
+
     with Interruption() as interruption:
-        run = start(client, rows.piped() if total_lines is None else rows.plain())
-
-        def reading() -> Reading:
-            quota = client.quota
-            return Reading(
-                report=run.report,
-                total=_total(source, total_lines, from_line, account),
-                quota_in_use=quota.in_use,
-                quota_limit=quota.limit,
-            )
-
         try:
-            with Meter(label, console, reading, bar=bar, lines=lines):
+            with Meter(label, console, gauge, bar=bar, lines=lines):
                 async with run:
+                    interruption.stop = stop
                     async for outcome in run:
-                        _keep(rejects, outcome)
+                        keep(outcome)
         except Exception as error:  # noqa: BLE001 - whatever ended the run, its account is printed
             account.failure = error
         finally:
             for outcome in run.unread:
-                _keep(rejects, outcome)
+                keep(outcome)
             account.report = run.report
-            unsent = rows.leftover()
+            unsent = rows.leftover(named=NotSent not in again)
             account.report.pulled += unsent
             account.report.not_sent += unsent
+            if not isinstance(account.failure, JournalMismatchError):
+                rows.pay()
     account.signal = interruption.signal
     account.lines, account.blank = source.line, source.blank
     return account
-
-
-def _keep(rejects: Rejects, outcome: Outcome[Record]) -> None:
-    if isinstance(outcome, (Rejected, Ambiguous, NotSent)):
-        rejects.outcome(outcome)
 
 
 def _total(source: Source, total_lines: int | None, from_line: int, account: Account) -> int | None:

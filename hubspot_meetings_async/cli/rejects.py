@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -50,12 +51,19 @@ def free_name(source: str) -> Path:
 class Rejects:
     """Writes the file when the first reject comes, readable for its owner only: it holds people's data.
 
-    `trouble` says why it could not be written; the run goes on, since stopping it would not make them fewer.
+    `going_on`: an earlier run of the same job may have begun it; what it has is not written again. `lines` are the
+    lines of the source that are in it. `trouble` says why it could not be written; the run goes on, since stopping it
+    would not make them fewer.
+
+    Raises: ConfigurationError when there is such a file of something else; OSError when it can not be read.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, going_on: bool = False) -> None:
+        self.lines: set[int] = set()
         if path.is_file() and path.stat().st_size:
-            raise ConfigurationError(f"{path} exists already; name another file with --rejects, or remove it")
+            if not going_on:
+                raise ConfigurationError(f"{path} exists already; name another file with --rejects, or remove it")
+            self.lines = _lines_in(path)
         self.path = path
         self.written = 0
         self.trouble: OSError | None = None
@@ -93,7 +101,7 @@ class Rejects:
         )
 
     def _write(self, line: _Line) -> None:
-        if self.trouble is not None:
+        if self.trouble is not None or line.line in self.lines:
             return
         try:
             if self._file is None:
@@ -111,3 +119,27 @@ class Rejects:
         """Close the file, if there is one."""
         if self._file is not None:
             self._file.close()
+
+
+class _Place(msgspec.Struct):
+    line: int | None = None
+
+
+_place = msgspec.json.Decoder(_Place)
+
+
+def _lines_in(path: Path) -> set[int]:
+    """Which lines of the source a rejects file holds; a last one that was cut off in the middle is taken out."""
+    lines: set[int] = set()
+    whole_bytes = 0
+    with path.open("r+b") as file:
+        for text in file:
+            if not text.endswith(b"\n"):
+                file.truncate(whole_bytes)
+                break
+            whole_bytes += len(text)
+            with suppress(msgspec.MsgspecError):  # somebody has written into it
+                line = _place.decode(text).line
+                if line is not None:
+                    lines.add(line)
+    return lines

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
 from rich.console import Console
 
 from ..errors import printable
 
-__all__ = ["data", "people", "say", "warn"]
+__all__ = ["command", "data", "near", "people", "say", "tally", "warn"]
 
 
 def people() -> Console:
@@ -30,3 +35,19 @@ def say(text: str, *, style: str = "") -> None:
 def warn(text: str) -> None:
     """A line about something that is odd but does not stop the work."""
     say(f"warning: {text}", style="yellow")
+
+
+def near(path: str | os.PathLike[str]) -> str:
+    """A path as somebody here would type it."""
+    text = os.path.relpath(path)
+    return os.path.abspath(path) if text.startswith("..") else text
+
+
+def command(*words: str) -> str:
+    """A command of ours, to be pasted into a shell."""
+    return shlex.join(["hubspot-meetings", *words])
+
+
+def tally(counts: Mapping[Any, int]) -> str:
+    """Counts in a line: `3 created, 1 in doubt`."""
+    return ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in counts.items())

@@ -167,10 +167,13 @@ async def test_standard_input_and_gzip(tmp_path: Path) -> None:
 async def test_a_file_without_records(tmp_path: Path, content: str) -> None:
     (tmp_path / "m.csv").write_text(content)
     async with account() as hubspot:
-        done = await run("push", "m.csv", "--base-url", hubspot.url, "--json", cwd=tmp_path)
+        done = await run("push", "m.csv", "--no-journal", "--base-url", hubspot.url, "--json", cwd=tmp_path)
         assert hubspot.stats().requests == 0
-    assert (done.code, done.account["pulled"]) == (0, 0)
-    assert "no records" in done.err
+        kept = await run("push", "m.csv", "--base-url", hubspot.url, "--json", cwd=tmp_path)
+    for one in (done, kept):
+        assert (one.code, one.account["pulled"]) == (0, 0)
+        assert "no records" in one.err
+    assert os.listdir(tmp_path) == ["m.csv"]
 
 
 async def test_from_line(tmp_path: Path) -> None:
@@ -183,7 +186,7 @@ async def test_from_line(tmp_path: Path) -> None:
 async def test_records_whose_answer_was_lost_are_named_and_not_sent_twice(tmp_path: Path) -> None:
     (tmp_path / "m.jsonl").write_text(jsonl(1, 2))
     async with account() as hubspot:
-        hubspot.faults.at_rate(1.0, Fault(kind="reset", applied=True))
+        hubspot.faults.at_rate(1.0, Fault(kind="reset", applied=True), operation="meetings.batch_create")
         done = await run("push", "m.jsonl", "--base-url", hubspot.url, "--json", cwd=tmp_path)
         hubspot.faults.clear()
         assert (done.code, done.account["ambiguous"]) == (1, 2)
@@ -198,10 +201,15 @@ class TestBrokenOff:
     async def test_a_wrong_token(self, tmp_path: Path) -> None:
         (tmp_path / "m.jsonl").write_text(jsonl(*range(150)))
         async with Emulator(tokens=["another"]) as hubspot:
-            done = await run("push", "m.jsonl", "--base-url", hubspot.url, "--json", cwd=tmp_path)
-        assert done.code == 3
-        assert "Check HUBSPOT_ACCESS_TOKEN" in done.err
-        assert done.account["adds_up"] is True
+            push = ["push", "m.jsonl", "--base-url", hubspot.url, "--json"]
+            kept = await run(*push, cwd=tmp_path)
+            assert os.listdir(tmp_path) == ["m.jsonl"]
+            done = await run(*push, "--no-journal", cwd=tmp_path)
+        for one in (done, kept):
+            assert one.code == 3
+            assert "Check HUBSPOT_ACCESS_TOKEN" in one.err
+            assert one.account["adds_up"] is True
+        assert "Nothing was sent" in kept.err
         assert len(lines_of(tmp_path / "m.jsonl.rejects.jsonl")) == done.account["pulled"]
 
     async def test_an_unreachable_host(self, tmp_path: Path) -> None:
@@ -210,7 +218,8 @@ class TestBrokenOff:
         port = server.sockets[0].getsockname()[1]
         server.close()
         await server.wait_closed()
-        done = await run("push", "m.jsonl", "--base-url", f"http://127.0.0.1:{port}", "--json", cwd=tmp_path)
+        push = ["push", "m.jsonl", "--base-url", f"http://127.0.0.1:{port}", "--json", "--no-journal"]
+        done = await run(*push, cwd=tmp_path)
         assert done.code == 3
         assert "can not be reached" in done.err
         assert (done.account["not_sent"], done.account["adds_up"]) == (2, True)
@@ -237,7 +246,8 @@ class Silent:
         self._over = asyncio.Event()
 
     async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
+        while (await reader.readuntil(b"\r\n\r\n")).startswith(b"GET /account-info"):
+            writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
         self.asked.set()
         await self._over.wait()
         writer.close()
@@ -255,14 +265,14 @@ class Silent:
 
 class TestInterrupted:
     @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-    async def test_it_stops_at_once_and_the_account_adds_up(
+    async def test_it_stops_soon_and_the_account_adds_up(
         self, tmp_path: Path, number: signal.Signals, code: int
     ) -> None:
         """What is out may be done, what is not out is surely not; both are in the rejects file."""
         (tmp_path / "m.jsonl").write_text(jsonl(*range(5000)))
         silent = Silent()
         async with silent.listening() as url:
-            process = await start("push", "m.jsonl", "--base-url", url, "--json", cwd=tmp_path)
+            process = await start("push", "m.jsonl", "--no-journal", "--base-url", url, "--json", cwd=tmp_path)
             await silent.asked.wait()
             process.send_signal(number)
             done = await end(process)
