@@ -57,7 +57,7 @@ def settle_answer(
         if operation == "create":
             return Settlement([Created(e.record, e.ordinal, m) for e, m in zip(entries, plain, strict=True)], [])
         return Settlement([_done(operation, e, m, into) for e, m in zip(entries, plain, strict=True)], [])
-    done, doubtful = _named(operation, entries, answer.results, id_property)
+    done, doubtful = _named(operation, entries, answer, id_property)
     failed, untied = _failed(entries, answer.errors)
     outcomes: list[Outcome[Any, Any]] = []
     unnamed: list[Entry] = []
@@ -200,14 +200,14 @@ def _telling_property(entries: Sequence[Entry]) -> str | None:
 
 
 def _named(
-    operation: str, entries: Sequence[Entry], results: Sequence[Meeting], id_property: str | None
+    operation: str, entries: Sequence[Entry], answer: BatchResponse[Meeting], id_property: str | None
 ) -> tuple[dict[int, Meeting], dict[int, tuple[str, ...]]]:
     """Results by the ordinal of the entry they stand for; and entries that more than one result may stand for."""
     claims: dict[int, list[Meeting]] = {}
     nameless: list[Meeting] = []
     by_trace = {entry.trace_id: entry.ordinal for entry in entries if entry.trace_id is not None}
     by_key = {entry.key: entry.ordinal for entry in entries if entry.key is not None}
-    for meeting in results:
+    for meeting in answer.results:
         ordinal = by_trace.get(meeting.object_write_trace_id) if meeting.object_write_trace_id else None
         if by_key:
             named = by_key.get(meeting.id if id_property is None else meeting.properties.get(id_property) or "")
@@ -229,7 +229,7 @@ def _named(
             doubtful[ordinal] = ids
     if nameless and operation != "read":
         open_entries = [entry for entry in entries if entry.ordinal not in claims]
-        _by_values(open_entries, _once(nameless), done, doubtful)
+        _by_values(open_entries, _once(nameless), done, doubtful, errors=bool(answer.errors))
     _refuse_shared_ids(done, doubtful)
     return done, doubtful
 
@@ -253,7 +253,12 @@ def _refuse_shared_ids(done: dict[int, Meeting], doubtful: dict[int, tuple[str, 
 
 
 def _by_values(
-    entries: list[Entry], results: list[Meeting], done: dict[int, Meeting], doubtful: dict[int, tuple[str, ...]]
+    entries: list[Entry],
+    results: list[Meeting],
+    done: dict[int, Meeting],
+    doubtful: dict[int, tuple[str, ...]],
+    *,
+    errors: bool,
 ) -> None:
     """Tie results without a name to entries by the values that were written.
 
@@ -264,7 +269,7 @@ def _by_values(
         return
     left = _by_all_properties(entries, results, done, doubtful)
     open_entries = [e for e in entries if e.ordinal not in done and e.ordinal not in doubtful]
-    if len(left) == len(open_entries) == 1:
+    if len(left) == len(open_entries) == 1 and not errors:
         done[open_entries[0].ordinal] = left[0]
     elif left:
         ids = tuple(meeting.id for meeting in left)

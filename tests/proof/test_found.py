@@ -20,7 +20,7 @@ from hubspot_meetings_async.bulk.settling import settle_answer
 from hubspot_meetings_async.errors import Conflict, HubSpotError, HubSpotUnavailable, Unauthorized
 from hubspot_meetings_async.inputs import Inputs
 from hubspot_meetings_async.lookup import Found
-from hubspot_meetings_async.models import BatchResponse, Meeting, UpsertedMeeting
+from hubspot_meetings_async.models import BatchError, BatchResponse, Meeting, UpsertedMeeting
 from hubspot_meetings_async.retry import Effect, effect_of
 from hubspot_meetings_async.wire import Trail
 
@@ -336,3 +336,38 @@ def test_final_verification_looks_at_what_follows_an_update_that_was_given_up() 
         assert len(scene.sent) == 2
 
     run_virtual(scenario)
+
+
+def test_an_update_that_was_not_sent_does_not_overwrite_a_later_one_of_its_id() -> None:
+    """One whose time was over before it left goes with the next run, and the newer ones after it (update, seed 32)."""
+
+    async def scenario(rng: random.Random) -> None:
+        scene = Scene(name="upsert", inputs=Inputs.upsert(id_property=KEY), doubt=Doubt.REPEAT, unique_keys=False)
+        calls = 0
+
+        async def send(body: bytes, trail: Trail) -> BatchResponse[Meeting]:
+            nonlocal calls
+            calls += 1
+            if calls == 1:
+                await anyio.sleep(30)
+            return await scene.send(body, trail)
+
+        scene.operation = msgspec.structs.replace(scene.operation, send=send)
+        source = [{KEY: "k0", "body": "old"}, {KEY: "k0", "body": "new"}]
+        first = await scene.run(source, delivery_timeout_s=5)
+        assert [type(outcome) for outcome in first] == [NotSent, Created]
+        await scene.run(source)
+        assert scene.known["k0"].properties["body"] == "new"
+
+    run_virtual(scenario)
+
+
+def test_a_stray_result_is_not_taken_for_a_record_that_failed() -> None:
+    """An error that names nobody and a result that is nobody's: neither is tied to the other (upsert, seed 516)."""
+    form = Inputs.upsert(id_property=KEY)
+    entries = [form.entry(number, {KEY: f"k{number}"}, f"t{number}") for number in range(2)]
+    results = (UpsertedMeeting(id="5", properties={KEY: "k0"}, new=True), UpsertedMeeting(id="77"))
+    errors = (BatchError(message="bad", category="VALIDATION_ERROR"),)
+    answer: BatchResponse[Meeting] = BatchResponse(status="COMPLETE", results=results, errors=errors)
+    outcomes, _ = settle_answer("upsert", entries, answer, id_property=KEY)
+    assert all(not isinstance(outcome, (Created, Updated)) or outcome.meeting.id == "5" for outcome in outcomes)
