@@ -431,9 +431,10 @@ class Run(Generic[R, M]):
             return True
         if standing is not Standing.FRESH and entry is not None:
             self._in_doubt.add(entry.ordinal)
-            if key is not None and self._operation.doubt is Doubt.REPEAT:
-                # What came after it for this key has to come after it again.
-                self._repeated_keys.add(key)
+        known = cast("Resumption", self._resumption).until
+        if key is not None and ordinal < known and self._operation.doubt is Doubt.REPEAT:
+            # What came after it for this key has to come after it again.
+            self._repeated_keys.add(key)
         return False
 
     def _release_held(self) -> None:
