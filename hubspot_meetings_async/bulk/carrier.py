@@ -10,6 +10,7 @@ streams, workers, HTTP, or where records come from.
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -48,6 +49,8 @@ from .pieces import Flight, Piece
 from .settling import comparable, settle_answer, settle_archived, settle_failure
 
 __all__ = ["Carrier"]
+
+_log = logging.getLogger("hubspot_meetings_async")
 
 _CALM_AFTER = 3
 """Failed requests in a row after which requests go out one at a time, with pauses."""
@@ -90,6 +93,7 @@ class Carrier:
         self._one_at_a_time = anyio.Lock()
         self._failures_in_row = 0
         self._paused_until = 0.0
+        self._warned = False
         self.successes = 0
         self.doomed = False
         self.hubspot_began_at: float | None = None
@@ -407,6 +411,14 @@ class Carrier:
         outcomes = settle_failure(
             self._operation.name, piece.entries, error, stopped=self.doomed, doubtful=piece.doubtful
         )
+        if self._operation.doubt is Doubt.HOLD and not self._warned and isinstance(outcomes[0], Ambiguous):
+            self._warned = True
+            _log.warning(
+                "an answer of HubSpot was lost (%s), and its %d records may exist: they are ambiguous and not sent "
+                "again. Pass key_property= to have such records looked up, or on_ambiguous= to choose.",
+                outcomes[0].why,
+                len(outcomes),
+            )
         return self._settled(flight, piece, outcomes)
 
     def _waits(self, error: HubSpotError) -> bool:

@@ -214,6 +214,20 @@ class TestALostAnswer:
             assert titles(emulator) == {meeting: f"new {meeting}" for meeting in made}
 
 
+async def test_the_first_record_in_doubt_is_told_with_the_way_out(caplog: pytest.LogCaptureFixture) -> None:
+    """Once a run, without a word of what the records hold; not where a key takes care of it."""
+    async with account() as (emulator, hubspot):
+        for key_property, warnings in ((None, 1), (KEY, 0)):
+            caplog.clear()
+            emulator.faults.fail_next(502, operation=CREATE, times=2, skip=1)
+            await ended(hubspot.bulk.create(bookings(500), key_property=key_property))
+            emulator.portal.reset(properties=False)
+            told = [record for record in caplog.records if record.name == "hubspot_meetings_async"]
+            assert len(told) == warnings
+            assert all("key_property" in record.getMessage() for record in told)
+            assert "Review" not in caplog.text
+
+
 @pytest.mark.row("T21")
 async def test_a_write_that_lands_late_is_refused_by_the_key() -> None:
     """504 now, applied after the records were looked for, found missing and sent again: one meeting each."""
