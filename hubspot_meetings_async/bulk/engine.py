@@ -545,12 +545,12 @@ class Run(Generic[R, M]):
         """Hand outcomes out, once the journal has them."""
         if not told.outcomes:
             return
+        if self._verifier is not None and self._operation.verify == "final":
+            # Before any wait: the feeder may be about to look at what was noted.
+            self._verifier.note(told.outcomes, told.entries, doubtful=told.doubtful)
         outcomes = await self._account.written(told)
-        if self._verifier is not None:
-            if self._operation.verify == "values":
-                outcomes = await self._verifier.compared(outcomes, told.entries)
-            else:
-                self._verifier.note(outcomes, told.entries, doubtful=told.doubtful)
+        if self._verifier is not None and self._operation.verify == "values":
+            outcomes = await self._verifier.compared(outcomes, told.entries)
         self._account.told(told)
         self._ready.append(outcomes)
         await to_user.send(None)

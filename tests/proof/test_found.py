@@ -355,7 +355,7 @@ def test_an_update_that_was_not_sent_does_not_overwrite_a_later_one_of_its_id() 
         scene.operation = msgspec.structs.replace(scene.operation, send=send)
         source = [{KEY: "k0", "body": "old"}, {KEY: "k0", "body": "new"}]
         first = await scene.run(source, delivery_timeout_s=5)
-        assert [type(outcome) for outcome in first] == [NotSent, Created]
+        assert [type(outcome) for outcome in first] == [NotSent, Updated]
         await scene.run(source)
         assert scene.known["k0"].properties["body"] == "new"
 
@@ -371,3 +371,27 @@ def test_a_stray_result_is_not_taken_for_a_record_that_failed() -> None:
     answer: BatchResponse[Meeting] = BatchResponse(status="COMPLETE", results=results, errors=errors)
     outcomes, _ = settle_answer("upsert", entries, answer, id_property=KEY)
     assert all(not isinstance(outcome, (Created, Updated)) or outcome.meeting.id == "5" for outcome in outcomes)
+
+
+def test_the_last_batch_is_verified_while_the_journal_still_writes_it_down() -> None:
+    """The look at the end waits for no disk: a doubt in the last batch is known to it (upsert, seed 298)."""
+
+    async def scenario(rng: random.Random) -> None:
+        scene = Scene(name="upsert", inputs=Inputs.upsert(id_property=KEY), doubt=Doubt.REPEAT, unique_keys=False)
+        scene.disk = Disk(power=True)
+        looked: list[Sequence[str]] = []
+
+        async def read_back(ids: Sequence[str], properties: Sequence[str]) -> BatchResponse[Meeting]:
+            looked.append(ids)
+            return BatchResponse(status="COMPLETE", results=(scene.known["k0"],))
+
+        def answer(inputs: list[dict[str, Any]]) -> HubSpotError | None:
+            return HubSpotUnavailable("lost", status=502) if len(scene.sent) == 1 else None
+
+        scene.answer = answer
+        changed = {"settle_s": 60.0, "verify": "final", "read_back": read_back}
+        scene.operation = msgspec.structs.replace(scene.operation, **changed)
+        await scene.run([{KEY: "k0", "body": "new"}])
+        assert looked == [["1"]]
+
+    run_virtual(scenario)
