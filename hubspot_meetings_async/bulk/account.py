@@ -138,7 +138,8 @@ class Account:
     def cut_short(self, flight: Flight, piece: Piece, reason: str, *, in_doubt: str | None = None) -> Outcomes:
         """What is known of a piece that is given up; `in_doubt` is the reason where it may have been done."""
         out = piece is flight.pieces[0] and flight.trail.in_doubt and not piece.ask
-        if (out or piece.doubtful) and self.report.operation != "read":
+        # Who is looked for has left, too: a refusal for a taken key may be the second answer to a batch sent twice.
+        if (out or piece.doubtful or piece.ask) and self.report.operation != "read":
             error = piece.error if piece.error is not None else self.failure
             known = error if isinstance(error, HubSpotError) else None
             return [Ambiguous(entry.record, entry.ordinal, in_doubt or reason, known) for entry in piece.entries]

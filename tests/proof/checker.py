@@ -152,7 +152,7 @@ class Checker:
                 return f"meeting {meeting_id} has the key {meeting.properties.get(KEY)}"
             if new is True and not mine:
                 return f"meeting {meeting_id} is {meeting.mark}'s"
-            if new is False and mine:
+            if new is False and mine and not self._hole:
                 return "this very job has made it"
             # What nobody can tell apart: another record of this key made it while an answer was lost.
             return f"meeting {meeting_id} is {meeting.mark}'s" if not mine and item.kind == "double" else None

@@ -395,3 +395,21 @@ def test_the_last_batch_is_verified_while_the_journal_still_writes_it_down() -> 
         assert looked == [["1"]]
 
     run_virtual(scenario)
+
+
+def test_a_record_whose_key_is_taken_and_that_nobody_could_look_for_is_ambiguous() -> None:
+    """The batch traveled twice, and the conflict with itself is all that is known of it (keyed, seed 1753)."""
+
+    async def scenario(rng: random.Random) -> None:
+        scene = Scene()
+
+        async def find(keys: Sequence[str], *, properties: Sequence[str], trail: Trail) -> Found:
+            await anyio.sleep(3_600)
+            raise AssertionError
+
+        scene.operation = msgspec.structs.replace(scene.operation, find=find)
+        scene.answer = lambda inputs: Conflict("taken", status=409)
+        outcomes = await scene.run(records(2), delivery_timeout_s=5)
+        assert [type(outcome) for outcome in outcomes] == [Ambiguous, Ambiguous]
+
+    run_virtual(scenario)
