@@ -127,6 +127,7 @@ from .retry import RetryPolicy
 from .scheduler import Scheduler
 from .search import Filters, Search, SearchRequest, Sort, ascending, associated_with, descending, where
 from .slots import Slots
+from .telemetry import Attempt
 from .transport import Timeouts
 from .version import __version__
 
@@ -154,6 +155,7 @@ __all__ = [
     "AssociationTypeId",
     "Associations",
     "AssociationsV3",
+    "Attempt",
     "Auth",
     "AvailabilityPage",
     "BatchError",

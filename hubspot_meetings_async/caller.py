@@ -7,9 +7,10 @@ bulk.
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import anyio
 
@@ -19,6 +20,7 @@ from .breaker import CircuitBreaker, is_down
 from .errors import AmbiguousWriteError, CircuitOpen, DeadlineExceeded, HubSpotError, RateLimited, Unauthorized
 from .limiter import Lane, Limiter, Slot
 from .retry import Effect, RetryBudget, RetryPolicy
+from .telemetry import Attempt, OnAttempt, listener, route_of
 from .transport import Transport
 from .wire import Call, Quota, Replay, Request, Response, Trail, parse
 
@@ -42,6 +44,7 @@ class Caller:
         breaker: keeps requests back while HubSpot is down: interactive calls fail at once, bulk calls wait.
         validate: whether an answer that does not fit is an error also of interactive calls; see `wire.parse`. Bulk
             calls always validate, since they account for every record.
+        on_attempt: hears of every attempt; what it raises is logged.
     """
 
     def __init__(
@@ -57,6 +60,7 @@ class Caller:
         clock: Callable[[], float] = anyio.current_time,
         breaker: CircuitBreaker | None = None,
         validate: bool = True,
+        on_attempt: OnAttempt | None = None,
     ) -> None:
         self._transport = transport
         self._auth = auth
@@ -68,6 +72,7 @@ class Caller:
         self._clock = clock
         self._breaker = breaker
         self._validate = validate
+        self._on_attempt = None if on_attempt is None else listener(on_attempt)
 
     def lane(self, lane: Lane) -> Call:
         """The `Call` that sends in `lane`."""
@@ -98,6 +103,7 @@ class Caller:
             # Outside of what is tried again: a failure to get a token is not this request's, and was tried again there.
             token = await self._auth.token() if request.bearer else None
             doubted = trail.in_doubt
+            watch = None if self._on_attempt is None else _Watch(self._on_attempt, self._clock, request, trail, lane)
             try:
                 value = await self._attempt(request, trail, lane, token, at_head=at_head)
             except CircuitOpen as shut:
@@ -108,8 +114,14 @@ class Caller:
                 raise shut.at(method=request.method, path=request.path, attempt=trail.retries + 1) from None
             except HubSpotError as seen:
                 error = seen.at(method=request.method, path=request.path, attempt=trail.retries + 1)
+            except BaseException:
+                if watch is not None:
+                    watch.ended(cancelled=True)
+                raise
             else:
                 trail.in_doubt = False
+                if watch is not None:
+                    watch.ended()
                 if not failures + refusals:
                     self._budget.give()
                 return value
@@ -118,6 +130,8 @@ class Caller:
                 trail.in_doubt = doubted
             if isinstance(error, Unauthorized) and token is not None and not renewed and await self._auth.renew(token):
                 renewed = True
+                if watch is not None:
+                    watch.ended(error, retry_in_s=0.0)
                 trail.retries += 1
                 continue
             at_head = isinstance(error, RateLimited)
@@ -133,6 +147,8 @@ class Caller:
             )
             if wait_s is not None and not at_head and not self._budget.take(error):
                 wait_s = self._without_budget_s(wait_s, lane)
+            if watch is not None:
+                watch.ended(error, retry_in_s=wait_s)
             if wait_s is None:
                 raise _final(error, request.replay)
             trail.retries += 1
@@ -191,6 +207,7 @@ class Caller:
 
         def answered(headers: Mapping[str, str]) -> None:
             trail.date = headers.get("Date")
+            trail.correlation_id = headers.get("X-HubSpot-Correlation-Id")
             for slot in slots:
                 slot.answered(headers)
 
@@ -199,6 +216,7 @@ class Caller:
             await trail.before_send()
         response: Response = await self._transport.send(request, headers, on_written=written, on_answered=answered)
         trail.bytes_received += len(response.body)
+        trail.status = response.status
         if token is not None and (response.status >= 300 or "json" not in response.headers.get("Content-Type", "")):
             # Some gateways repeat the request in their answer, and errors quote answers.
             response = Response(response.status, response.headers, token.out_of(response.body))
@@ -208,6 +226,53 @@ class Caller:
             trail.rate_limited += 1
             _refused(slots, error)
             raise
+
+
+class _Watch:
+    """One attempt, for whoever wants to hear of it."""
+
+    __slots__ = ("_began_at", "_began_at_ns", "_clock", "_lane", "_on", "_request", "_seen", "_sent_before", "_trail")
+
+    def __init__(
+        self, on: OnAttempt, clock: Callable[[], float], request: Request[Any], trail: Trail, lane: Lane
+    ) -> None:
+        self._on = on
+        self._clock = clock
+        self._request = request
+        self._trail = trail
+        self._lane = lane
+        self._sent_before = trail.requests
+        self._seen = trail.bytes_received
+        self._began_at = clock()
+        self._began_at_ns = time.time_ns()
+        trail.status = trail.correlation_id = None
+
+    def ended(
+        self, error: HubSpotError | None = None, *, retry_in_s: float | None = None, cancelled: bool = False
+    ) -> None:
+        trail, request = self._trail, self._request
+        left = trail.requests > self._sent_before and trail.last_sent_at is not None
+        now = self._clock()
+        sent_at = trail.last_sent_at if left and trail.last_sent_at is not None else now
+        self._on(
+            Attempt(
+                method=request.method,
+                route=route_of(request.path),
+                path=request.path,
+                lane="bulk" if self._lane is Lane.BULK else "interactive",
+                number=trail.retries + 1,
+                began_at_ns=self._began_at_ns,
+                waited_s=sent_at - self._began_at,
+                took_s=now - sent_at,
+                status=trail.status,
+                error=error,
+                cancelled=cancelled,
+                retry_in_s=retry_in_s,
+                correlation_id=trail.correlation_id,
+                bytes_sent=len(request.body or b"") if left else 0,
+                bytes_received=trail.bytes_received - self._seen,
+            )
+        )
 
 
 class _Headers(Mapping[str, str]):

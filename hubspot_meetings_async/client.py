@@ -40,6 +40,7 @@ from .settings import (
     tls_of,
     user_agent_of,
 )
+from .telemetry import OnAttempt
 from .token_endpoints import private_app_token_info
 from .transport import AiohttpTransport, SharedSession, Timeouts
 from .wire import Quota
@@ -92,6 +93,7 @@ class MeetingsClient:
         headers: sent with every request. Those the library sets itself, and those of the connection, are refused.
         user_agent: put before the library's own.
         allow_insecure: take plain `http://` for any host; the token then travels in clear.
+        on_attempt: called in the loop with an `Attempt` after every try of every request.
 
     Raises: ConfigurationError at once for a wrong value.
     """
@@ -123,6 +125,7 @@ class MeetingsClient:
         headers: Mapping[str, str] | None = None,
         user_agent: str | None = None,
         allow_insecure: bool = False,
+        on_attempt: OnAttempt | None = None,
         hapikey: None = None,
     ) -> None:
         if hapikey is not None:
@@ -184,6 +187,7 @@ class MeetingsClient:
             rng=rng,
             breaker=circuit_breaker,
             validate=validate_responses,
+            on_attempt=on_attempt,
         )
         self._call = caller.lane(Lane.INTERACTIVE)
         self.properties = Properties(self._call, api_version=api_version)

@@ -140,10 +140,10 @@ class Trail(Struct):
     """What one call has done so far; the caller room writes it, the bulk engine and reports read it.
 
     `in_doubt` is True from the moment request headers left until an answer settles what happened: whoever is
-    cancelled meanwhile knows from it that the write may have been done. Moments are on the loop's clock. `date` is the
-    `Date` header of the last answer. `before_send` is awaited when a request has its slot of the quota and before its
-    first byte leaves; what it raises ends the call. `on_sent` is called, in the loop, whenever request headers have
-    left.
+    cancelled meanwhile knows from it that the write may have been done. Moments are on the loop's clock. `date`,
+    `status` and `correlation_id` are those of the last answer. `before_send` is awaited when a request has its slot of
+    the quota and before its first byte leaves; what it raises ends the call. `on_sent` is called, in the loop, whenever
+    request headers have left.
     """
 
     requests: int = 0
@@ -155,6 +155,8 @@ class Trail(Struct):
     first_sent_at: float | None = None
     last_sent_at: float | None = None
     date: str | None = None
+    status: int | None = None
+    correlation_id: str | None = None
     before_send: Callable[[], Awaitable[None]] | None = None
     on_sent: Callable[[], None] | None = None
 

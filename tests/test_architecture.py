@@ -21,7 +21,7 @@ FLOORS: list[tuple[str, ...]] = [
     ("secret", "settings"),
     ("models", "moments", "versions"),
     ("wire",),
-    ("retry",),
+    ("retry", "telemetry"),
     ("inputs", "link_inputs", "booking", "slots"),
     ("link_runs", "property_checks"),
     ("bulk.batches",),
