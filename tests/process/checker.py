@@ -32,9 +32,10 @@ class Event(Struct, frozen=True):
 
 
 class History(Struct):
-    """A journal: what was written of each ordinal, in order; how many runs there were; how the last one ended."""
+    """A journal: what was written of each ordinal, in order, and its key; how many runs there were; how it ended."""
 
     events: dict[int, list[Event]]
+    keys: dict[int, str]
     sessions: int
     records: int | None
 
@@ -64,6 +65,7 @@ class Verdict(Struct):
 def read_history(path: Path) -> History:
     """Read a journal that was closed."""
     events: defaultdict[int, list[Event]] = defaultdict(list)
+    keys: dict[int, str] = {}
     session, records = 0, None
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as file:
         for kind, data in file.execute("SELECT kind, data FROM log ORDER BY seq"):
@@ -71,6 +73,7 @@ def read_history(path: Path) -> History:
             if kind == 0:
                 for ordinal in _ordinals(row[0]):
                     events[ordinal].append(Event("i", session, alone=row[3]))
+                keys.update(zip(_ordinals(row[0]), row[1] or (), strict=row[1] is not None))
             elif kind == 1:
                 for ordinal, code, detail in zip(_ordinals(row[0]), row[1], row[2], strict=True):
                     events[ordinal].append(Event(code, session, detail))
@@ -78,7 +81,7 @@ def read_history(path: Path) -> History:
                 records = row[0]
             elif kind == 4:
                 session, records = row[0], None
-    return History(dict(events), session, records)
+    return History(dict(events), keys, session, records)
 
 
 def _ordinals(packed: list[int]) -> Iterator[int]:
@@ -96,16 +99,16 @@ def read_told(path: Path) -> list[tuple[int, str, str, bool]]:
 
 
 def judge(
-    marks: list[str],
+    marks: dict[int, str],
     history: History,
     told: list[tuple[int, str, str, bool]],
     stored: dict[str, list[str]],
     *,
     mode: str,
 ) -> Verdict:
-    """Judge a job that ended: `marks` is the source, `stored` the ids of the meetings that carry each mark."""
+    """Judge a job that ended: `marks` is the source, by ordinals; `stored` the ids of the meetings with each mark."""
     verdict = Verdict()
-    for ordinal, mark in enumerate(marks):
+    for ordinal, mark in marks.items():
         ids = stored.get(mark, [])
         events = history.events.get(ordinal, [])
         code, detail = (events[-1].code, events[-1].detail) if events else ("", None)

@@ -11,6 +11,7 @@ import asyncio
 import functools
 import json
 import os
+import random
 import signal
 import sys
 import time
@@ -57,6 +58,9 @@ class Job(msgspec.Struct, kw_only=True):
     workers: int = 4
     first_id: int = 0
     durability: str = "power"
+    shuffled: bool = False
+    """Whether the source gives its records in another order each time, and the job is known again by keys."""
+    attempt: int = 0
     kill_at: str | None = None
     kill_after_s: float | None = None
     lethal: int | None = None
@@ -73,8 +77,11 @@ class Ended(msgspec.Struct, kw_only=True):
 
 
 def records_of(job: Job) -> Iterator[dict[str, str]]:
-    """The source: the same records in the same order, every time."""
-    for number in range(job.count):
+    """The source: the same records in the same order, every time (unless the job wants them shuffled)."""
+    numbers = list(range(job.count))
+    if job.shuffled:
+        random.Random(job.attempt).shuffle(numbers)
+    for number in numbers:
         mark = f"{job.prefix}-{number}"
         values = {"hs_meeting_title": f"Review {number}", MARK: mark}
         if job.mode in ("keyed", "upsert"):
@@ -87,6 +94,8 @@ def records_of(job: Job) -> Iterator[dict[str, str]]:
 def run_of(client: MeetingsClient, job: Job, records: Iterable[dict[str, str]]) -> Run[dict[str, str]]:
     """The run that the job describes."""
     options: Any = {"journal": job.journal, "durability": job.durability, "workers": job.workers}
+    if job.shuffled:
+        options["resume"] = "key"
     match job.mode:
         case "keyed":
             return client.bulk.create(records, key_property=KEY, **options)

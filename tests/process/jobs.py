@@ -119,6 +119,7 @@ def finish(nursery: Nursery, hubspot: ThreadedEmulator, job: Job, plan: Plan) ->
         job.first_id = _given(hubspot, job)
     kills: list[str] = []
     for attempt in range(MOST_ATTEMPTS):
+        job.attempt = attempt
         end = plan[attempt] if attempt < len(plan) else None
         job.kill_at = end if isinstance(end, str) else None
         job.kill_after_s = end if isinstance(end, float) else None
@@ -136,13 +137,13 @@ def finish(nursery: Nursery, hubspot: ThreadedEmulator, job: Job, plan: Plan) ->
 def judged(hubspot: ThreadedEmulator, job: Job) -> Verdict:
     """What a job that is done comes to."""
     hubspot.call(lambda emulator: emulator.apply_late_writes())
-    return judge(
-        marks_of(job),
-        read_history(Path(job.journal)),
-        read_told(Path(job.told)),
-        stored_by_mark(hubspot),
-        mode=job.mode,
-    )
+    history, told = read_history(Path(job.journal)), read_told(Path(job.told))
+    marks = dict(enumerate(marks_of(job)))
+    if job.shuffled:
+        # The journal says by its keys which record has which ordinal.
+        assert sorted(history.keys.values()) == sorted(marks.values())
+        marks, history.records = history.keys, len(marks)
+    return judge(marks, history, told, stored_by_mark(hubspot), mode=job.mode)
 
 
 def job_in(folder: Path, url: str, mode: str = "keyed", *, count: int = 700, workers: int = 4) -> Job:

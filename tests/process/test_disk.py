@@ -38,7 +38,7 @@ def wal(job: Job) -> Path:
 
 @pytest.mark.row("D1", "D2", "D3")
 @pytest.mark.parametrize("mode", ["keyed", "hold"])
-@pytest.mark.parametrize("room", [60_000, 75_000, 90_000, 105_000])
+@pytest.mark.parametrize("room", [60_000, 80_000, 100_000])
 def test_a_disk_that_fills_up_ends_the_run_and_the_job_goes_on_with_room(tmp_path: Path, room: int, mode: str) -> None:
     """Nothing leaves without its intent; answers that came are told as not journaled; later the job is finished.
 
@@ -60,19 +60,6 @@ def test_a_disk_that_fills_up_ends_the_run_and_the_job_goes_on_with_room(tmp_pat
         verdict = judged(hubspot, job)
     assert verdict.wrong == {}
     assert verdict.ambiguous == ([] if mode == "keyed" else sorted(unjournaled))
-
-
-@pytest.mark.row("D2")
-def test_a_disk_that_is_full_at_an_ack_costs_no_outcome(tmp_path: Path) -> None:
-    """At one of these sizes at least it is an ack that found no room: its outcomes were told nevertheless."""
-    unjournaled = 0
-    with account() as hubspot:
-        for room in range(60_000, 120_000, 9_000):
-            job = job_in(tmp_path / str(room), hubspot.url, "keyed", count=1_500, workers=WORKERS)
-            assert played("small_files", job, SMALL_FILES=str(room)).code == 1
-            told = read_told(Path(job.told))
-            unjournaled += sum(kind == "Created" and not journaled for _, kind, _, journaled in told)
-    assert unjournaled > 0
 
 
 @pytest.mark.row("D4")
@@ -180,11 +167,10 @@ def test_a_journal_that_was_moved_away_and_back_is_gone_on_with(births: Nursery,
 
 
 @pytest.mark.row("D10")
-@pytest.mark.parametrize("mode", ["keyed", "hold"])
-def test_a_slow_disk_slows_the_run_and_not_the_loop(tmp_path: Path, shim: str, mode: str) -> None:
+def test_a_slow_disk_slows_the_run_and_not_the_loop(tmp_path: Path, shim: str) -> None:
     """Every sync takes 50 ms: the loop turns many times meanwhile, and all is created and journaled in order."""
     with account() as hubspot:
-        job = job_in(tmp_path, hubspot.url, mode, workers=WORKERS)
+        job = job_in(tmp_path, hubspot.url, "hold", workers=WORKERS)
         slow = played("slow_syncs", job, LD_PRELOAD=shim)
         assert (slow.code, slow.err) == (0, "")
         verdict = judged(hubspot, job)

@@ -7,7 +7,9 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
 from .jobs import MODES, POINTS, Done, Nursery, Plan, account, finish, job_in, nursery
@@ -23,10 +25,13 @@ def births() -> Iterator[Nursery]:
         yield running
 
 
-def killed(births: Nursery, folder: Path, mode: str, plan: Plan, *, trouble: bool, seed: int = 0) -> Done:
-    """A job that was killed as planned, and finished."""
+def killed(
+    births: Nursery, folder: Path, mode: str, plan: Plan, *, trouble: bool, seed: int = 0, **further: Any
+) -> Done:
+    """A job that was killed as planned, and finished; `further` is said of the job."""
     with account(seed=seed, trouble=trouble) as hubspot:
-        return finish(births, hubspot, job_in(folder, hubspot.url, mode, count=_COUNT, workers=_WORKERS), plan)
+        job = job_in(folder, hubspot.url, mode, count=_COUNT, workers=_WORKERS)
+        return finish(births, hubspot, msgspec.structs.replace(job, **further), plan)
 
 
 def assert_exact(mode: str, done: Done) -> None:
@@ -83,6 +88,16 @@ def test_killed_at_random_moments(births: Nursery, tmp_path: Path, mode: str) ->
     assert_exact(mode, done)
 
 
+@pytest.mark.row("P2")
+@pytest.mark.parametrize("mode", ["keyed", "upsert"])
+def test_killed_with_a_source_in_another_order_each_time(births: Nursery, tmp_path: Path, mode: str) -> None:
+    """Records are known again by their keys."""
+    plan = ["after_response:3", "before_commit:2", "after_intent:2"]
+    done = killed(births, tmp_path, mode, plan, trouble=True, seed=7, shuffled=True)
+    assert len(done.kills) == 3
+    assert_exact(mode, done)
+
+
 @pytest.mark.row("P18")
 @pytest.mark.parametrize("mode", ["keyed", "upsert", "update"])
 def test_a_record_that_kills_the_process_is_found_and_left_out(births: Nursery, tmp_path: Path, mode: str) -> None:
@@ -103,10 +118,7 @@ def test_a_library_that_is_not_safe_is_found_out(
     births: Nursery, tmp_path: Path, broken: str, point: str, seen: str
 ) -> None:
     """Sent without an intent, or told before the journal has it: a kill shows it, and the checker sees it."""
-    with account() as hubspot:
-        job = job_in(tmp_path, hubspot.url, "hold", count=_COUNT, workers=_WORKERS)
-        job.broken = broken
-        done = finish(births, hubspot, job, [point])
+    done = killed(births, tmp_path, "hold", [point], trouble=False, broken=broken)
     assert done.verdict.wrong[seen]
 
 
@@ -118,7 +130,7 @@ def test_hundreds_of_kills_lose_and_double_nothing(
     """Ten deaths at each point, a hundred at random moments, in all modes, with and without failures of HubSpot."""
     rng = random.Random(int(os.environ.get("SOAK_SEED", "1")))
     plans: list[Plan] = [_plan(point, rng.randint(1, 3)) for point in POINTS for _ in range(12)]
-    plans += [[rng.uniform(0.01, 0.15) for _ in range(7)] for _ in range(24)]
+    plans += [[rng.uniform(0.03, 0.25) for _ in range(7)] for _ in range(28)]
     rng.shuffle(plans)
     figures: Counter[str] = Counter()
     reached: Counter[str] = Counter()
@@ -127,14 +139,20 @@ def test_hundreds_of_kills_lose_and_double_nothing(
         # Nothing is looked for where records are held or sent again.
         modes = ("keyed",) if plan[-1] == "in_reconcile:1" else ("keyed", "keyed", "hold", "upsert", "update")
         mode = rng.choice(modes)
-        done = killed(births, tmp_path / f"{number}", mode, plan, trouble=rng.random() < 0.5, seed=number)
+        job: dict[str, Any] = {
+            "trouble": rng.random() < 0.5,
+            "seed": number,
+            "durability": rng.choice(("power", "process")),
+            "shuffled": mode in ("keyed", "upsert") and rng.random() < 0.3,
+        }
+        done = killed(births, tmp_path / f"{number}", mode, plan, **job)
         reached.update(kill.partition(":")[0] if ":" in kill else "random" for kill in done.kills)
         verdict = done.verdict
         figures.update(
             {name: len(getattr(verdict, name)) for name in ("lost", "duplicated", "misreported", "suspects")}
         )
         if verdict.wrong:
-            wrong.append((mode, plan, verdict.wrong))
+            wrong.append((mode, plan, job, verdict.wrong))
         assert_bounded(mode, done)
     record_property("jobs killed with kill -9", f"{len(plans)}, {reached.total()} times ({dict(reached)})")
     record_property("records of them", f"{_COUNT * len(plans):,}: {dict(figures)}")

@@ -79,8 +79,7 @@ def test_a_second_process_with_the_journal_fails_at_once(tmp_path: Path) -> None
 
 
 @pytest.mark.row("P14")
-@pytest.mark.parametrize("mode", ["keyed", "hold"])
-@pytest.mark.parametrize("scene", ["hurried", "impatient"])
+@pytest.mark.parametrize(("scene", "mode"), [("hurried", "hold"), ("impatient", "keyed")])
 def test_a_process_that_was_stopped_goes_on(tmp_path: Path, scene: str, mode: str) -> None:
     """Stopped for longer than it waits for answers: those that came are read, the others are in doubt; no storm."""
     with account() as hubspot:
@@ -95,8 +94,9 @@ def test_a_process_that_was_stopped_goes_on(tmp_path: Path, scene: str, mode: st
         sent = writes(hubspot)
     assert verdict.wrong == {}
     assert sent <= 30 + job.workers
-    # Silence is measured by aiohttp, which may look at its watch before it looks at the socket.
-    assert len(verdict.ambiguous) <= (100 * job.workers if (scene, mode) == ("impatient", "hold") else 0)
+    # How long a connection is silent is measured by aiohttp, which may look at its watch before it looks at the
+    # socket: records without a key may end as ambiguous for it, so that case has keys.
+    assert verdict.ambiguous == []
 
 
 @pytest.mark.row("P16")

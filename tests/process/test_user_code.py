@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, nullcontext
@@ -23,6 +22,7 @@ from hubspot_meetings_async import (
     Timeouts,
 )
 from hubspot_meetings_async.bulk.journal.database import Database, Row
+from hubspot_meetings_async.bulk.journal.rows import ACK
 from hubspot_meetings_async.emulator import Emulator, Fault
 
 from .jobs import account
@@ -187,36 +187,36 @@ async def test_code_that_blocks_the_loop_is_not_taken_for_a_fault_of_hubspot() -
     assert (run.report.created, run.report.ambiguous) == (1_500, 0)
 
 
-@pytest.mark.row("P17")
+@pytest.mark.row("P17", "D2")
 @pytest.mark.parametrize("mode", ["keyed", "hold"])
-async def test_a_journal_whose_writer_dies_ends_the_run_before_the_next_send(
-    emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
+@pytest.mark.parametrize(
+    "failure", [SystemExit("a thread was told to end"), JournalError("the disk is full")], ids=repr
+)
+async def test_a_journal_that_takes_an_ack_no_more_ends_the_run_before_the_next_send(
+    emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: BaseException, mode: str
 ) -> None:
-    """Nothing leaves any more; what was out is told, marked as not journaled; a resumed job finishes."""
+    """Its writer dies, or its disk is full: what was out is told, marked as not journaled; a resumed job finishes."""
     records = bookings(1_000)
     journal = tmp_path / "job.journal"
     key: Any = {"key_property": KEY} if mode == "keyed" else {}
-    died = threading.Event()
     sent_by_then: list[int] = []
     write = Database.write
 
-    def dying(self: Database, rows: list[Row]) -> None:
-        if emulator.portal.meetings.store.created >= 300:
+    def failing(self: Database, rows: list[Row]) -> None:
+        if emulator.portal.meetings.store.created >= 300 and any(kind == ACK for kind, *_ in rows):
             sent_by_then.append(sent(emulator))
-            died.set()
-            raise SystemExit("a thread was told to end")
+            raise failure
         write(self, rows)
 
     outcomes = []
     with monkeypatch.context() as broken:
-        broken.setattr(Database, "write", dying)
+        broken.setattr(Database, "write", failing)
         async with client_of(emulator) as hubspot:
             run = hubspot.bulk.create(records, journal=journal, workers=3, **key)
-            with pytest.raises(JournalError, match="has no writer any more"):
+            with pytest.raises(JournalError, match=r"has no writer any more|the disk is full"):
                 async with run:
                     async for outcome in run:
                         outcomes.append(outcome)
-    assert died.is_set()
     assert sent(emulator) <= sent_by_then[0] + 3
     assert sorted(outcome.ordinal for outcome in outcomes) == list(range(run.report.pulled))
     unjournaled = [outcome for outcome in outcomes if isinstance(outcome, Created) and not outcome.journaled]
