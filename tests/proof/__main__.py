@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 import time
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--count", type=int, default=1, help="how many seeds, from this one on; more than one: no history"
     )
     given = parser.parse_args(arguments)
+    logging.disable(logging.WARNING)
     if given.count == 1:
         plan = Plan.draw(given.mode, given.seed)
         print("\n".join(f"{name}: {getattr(plan, name)}" for name in plan.__slots__))  # noqa: T201
