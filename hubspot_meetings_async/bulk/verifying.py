@@ -113,7 +113,8 @@ class Verifier:
         ]
         # An id may come once in a batch; records of one id go in their order.
         turn = 0
-        while entries := [self._doubted[i][turn] for i in again if len(self._doubted[i]) > turn]:
+        needed = {meeting_id: self._needed(meeting_id) for meeting_id in again}
+        while entries := [needed[i][turn] for i in again if len(needed[i]) > turn]:
             turn += 1
             try:
                 await self._operation.send(self._operation.inputs.body(entries), Trail())
@@ -122,6 +123,16 @@ class Verifier:
         self._repaired_ids.update(again)
         self._report.repaired = len(self._repaired_ids)
         return again
+
+    def _needed(self, meeting_id: str) -> list[Entry]:
+        """The records to send again: not those that later ones overwrite, lest an old value is the last to arrive."""
+        needed: list[Entry] = []
+        later: set[str] = set()
+        for entry in reversed(self._doubted[meeting_id]):
+            if (entry.sent or {}).keys() - later:
+                needed.append(entry)
+                later.update(entry.sent or {})
+        return needed[::-1]
 
     def _expected(self, meeting_id: str) -> dict[str, Any]:
         """The last value that was sent of each property."""

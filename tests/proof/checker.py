@@ -133,7 +133,8 @@ class Checker:
                 known = self.world.meetings.get(meeting_id)
                 return None if meeting_id == item.key and (known is None or known.archived) else "it is not archived"
             case Rejected():
-                return "it was done" if self._caused(item) else None
+                known = outcome.journaled and not self._hole
+                return "it was done" if self._caused(item, sessions=None if known else session.number) else None
             case NotSent() if self._hole:
                 return None
             case NotSent():
@@ -254,7 +255,7 @@ class Checker:
             meeting = self.world.meetings.get(key) or next(iter(self.world.by_key.get(key, ())), None)
             if meeting is None:
                 yield f"{key} was written, and does not exist"
-            elif meeting.properties["mark"] != item.mark and not self._zombie(meeting, item):
+            elif meeting.properties["mark"] != item.mark and not self._zombie(meeting, item) and not self._gave_up():
                 yield f"meeting {meeting.id} holds {meeting.properties['mark']}, and {item.mark} was the last"
 
     def _zombie(self, meeting: Meeting, item: Item) -> bool:
@@ -270,6 +271,10 @@ class Checker:
         if any(one.how == "again" for one in late):
             return True  # the answer was there, and gave no reason to look
         return not self._looked_after(item, max(one.at for one in late))
+
+    def _gave_up(self) -> bool:
+        """Whether `verify="final"` said that it could not see to everything."""
+        return any(session.report is not None and session.report.unverified for session in self.history.sessions)
 
     def _looked_after(self, item: Item, at: float) -> bool:
         """Whether `verify="final"` had the chance to see this."""

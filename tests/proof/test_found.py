@@ -413,3 +413,29 @@ def test_a_record_whose_key_is_taken_and_that_nobody_could_look_for_is_ambiguous
         assert [type(outcome) for outcome in outcomes] == [Ambiguous, Ambiguous]
 
     run_virtual(scenario)
+
+
+def test_a_repair_sends_no_value_that_a_later_one_overwrites() -> None:
+    """A repair that fails half way must not leave an old value behind (upsert, seed 5575)."""
+
+    async def scenario(rng: random.Random) -> None:
+        scene = Scene(name="upsert", inputs=Inputs.upsert(id_property=KEY), doubt=Doubt.REPEAT, unique_keys=False)
+
+        async def read_back(ids: Sequence[str], properties: Sequence[str]) -> BatchResponse[Meeting]:
+            body = "old" if len(bodies) == 3 else "new"
+            stored = Meeting(id=ids[0], properties={KEY: "k0", "body": body})
+            return BatchResponse(status="COMPLETE", results=(stored,))
+
+        bodies: list[str] = []
+
+        def answer(inputs: list[dict[str, Any]]) -> HubSpotError | None:
+            bodies.append(inputs[0]["properties"]["body"])
+            return HubSpotUnavailable("lost", status=502) if len(bodies) == 1 else None
+
+        scene.answer = answer
+        changed = {"settle_s": 60.0, "verify": "final", "read_back": read_back}
+        scene.operation = msgspec.structs.replace(scene.operation, **changed)
+        await scene.run([{KEY: "k0", "body": "old"}, {KEY: "k0", "body": "new"}])
+        assert bodies == ["old", "old", "new", "new"]
+
+    run_virtual(scenario)
