@@ -44,7 +44,7 @@ class Caller:
         breaker: keeps requests back while HubSpot is down: interactive calls fail at once, bulk calls wait.
         validate: whether an answer that does not fit is an error also of interactive calls; see `wire.parse`. Bulk
             calls always validate, since they account for every record.
-        on_attempt: hears of every attempt; what it raises is logged.
+        on_attempt: hears of every attempt, which goes to `base_url`; what it raises is logged.
     """
 
     def __init__(
@@ -61,6 +61,7 @@ class Caller:
         breaker: CircuitBreaker | None = None,
         validate: bool = True,
         on_attempt: OnAttempt | None = None,
+        base_url: str = "",
     ) -> None:
         self._transport = transport
         self._auth = auth
@@ -73,6 +74,7 @@ class Caller:
         self._breaker = breaker
         self._validate = validate
         self._on_attempt = None if on_attempt is None else listener(on_attempt)
+        self._base_url = base_url
 
     def lane(self, lane: Lane) -> Call:
         """The `Call` that sends in `lane`."""
@@ -103,7 +105,7 @@ class Caller:
             # Outside of what is tried again: a failure to get a token is not this request's, and was tried again there.
             token = await self._auth.token() if request.bearer else None
             doubted = trail.in_doubt
-            watch = None if self._on_attempt is None else _Watch(self._on_attempt, self._clock, request, trail, lane)
+            watch = None if self._on_attempt is None else self._watch(self._on_attempt, request, trail, lane)
             try:
                 value = await self._attempt(request, trail, lane, token, at_head=at_head)
             except CircuitOpen as shut:
@@ -153,6 +155,9 @@ class Caller:
                 raise _final(error, request.replay)
             trail.retries += 1
             await anyio.sleep(wait_s)
+
+    def _watch(self, on: OnAttempt, request: Request[Any], trail: Trail, lane: Lane) -> _Watch:
+        return _Watch(on, self._clock, self._base_url, request, trail, lane)
 
     def _without_budget_s(self, wait_s: float, lane: Lane) -> float | None:
         """How long to wait when repeats have used up what they may; None for who has no time for that."""
@@ -231,13 +236,31 @@ class Caller:
 class _Watch:
     """One attempt, for whoever wants to hear of it."""
 
-    __slots__ = ("_began_at", "_began_at_ns", "_clock", "_lane", "_on", "_request", "_seen", "_sent_before", "_trail")
+    __slots__ = (
+        "_base_url",
+        "_began_at",
+        "_began_at_ns",
+        "_clock",
+        "_lane",
+        "_on",
+        "_request",
+        "_seen",
+        "_sent_before",
+        "_trail",
+    )
 
     def __init__(
-        self, on: OnAttempt, clock: Callable[[], float], request: Request[Any], trail: Trail, lane: Lane
+        self,
+        on: OnAttempt,
+        clock: Callable[[], float],
+        base_url: str,
+        request: Request[Any],
+        trail: Trail,
+        lane: Lane,
     ) -> None:
         self._on = on
         self._clock = clock
+        self._base_url = base_url
         self._request = request
         self._trail = trail
         self._lane = lane
@@ -257,6 +280,7 @@ class _Watch:
         self._on(
             Attempt(
                 method=request.method,
+                base_url=self._base_url,
                 route=route_of(request.path),
                 path=request.path,
                 lane="bulk" if self._lane is Lane.BULK else "interactive",

@@ -188,6 +188,7 @@ class MeetingsClient:
             breaker=circuit_breaker,
             validate=validate_responses,
             on_attempt=on_attempt,
+            base_url=url,
         )
         self._call = caller.lane(Lane.INTERACTIVE)
         self.properties = Properties(self._call, api_version=api_version)

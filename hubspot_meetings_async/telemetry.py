@@ -33,6 +33,7 @@ class Attempt(Struct, frozen=True, kw_only=True):
     """
 
     method: str
+    base_url: str
     route: str
     path: str
     lane: Literal["interactive", "bulk"]

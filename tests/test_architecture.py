@@ -40,7 +40,7 @@ FLOORS: list[tuple[str, ...]] = [
     ("bulk.engine",),
     ("bulk.doors",),
     ("client",),
-    ("cli",),
+    ("cli", "integrations"),
 ]
 """From the ground up: a room imports rooms of lower floors only. Rooms of one floor do not know each other."""
 
