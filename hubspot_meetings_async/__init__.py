@@ -49,6 +49,7 @@ from .errors import (
     TransportFailed,
     Unauthorized,
     UnexpectedResponse,
+    WebhookRefused,
 )
 from .inputs import Record
 from .limiter import (
@@ -255,6 +256,7 @@ __all__ = [
     "UnexpectedResponse",
     "Updated",
     "UpsertedMeeting",
+    "WebhookRefused",
     "WriteOptions",
     "__version__",
     "ascending",

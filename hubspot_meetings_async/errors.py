@@ -28,6 +28,7 @@
     │   ├── JournalDamagedError   a part of it is missing or broken
     │   ├── JournalVersionError   it was written by a newer version of this library
     │   └── JournalMismatchError  it belongs to another job, account or source
+    ├── WebhookRefused            a webhook delivery that is not signed by HubSpot, too old, or can not be read
     ├── ForkedClientError         a client was used in a child process that was forked after its first use
     └── AccountingError           a bulk run lost count of a record: a bug of this library
 
@@ -75,6 +76,7 @@ __all__ = [
     "TransportFailed",
     "Unauthorized",
     "UnexpectedResponse",
+    "WebhookRefused",
 ]
 
 R = TypeVar("R", bound="RequestRejected")
@@ -418,6 +420,18 @@ class JournalMismatchError(JournalError):
 
     Nothing was sent. Give the job its own journal, or give this journal the source it was made from.
     """
+
+
+class WebhookRefused(HubSpotError):
+    """A request to a webhook is not HubSpot's, or is nothing that can be worked with. Nothing in it may be believed.
+
+    `why` is `unsigned`, `stale` (signed too long ago, or in the future), `forged` (the signature does not fit) or
+    `unreadable`. The message holds neither the signature nor the client secret.
+    """
+
+    def __init__(self, message: str, *, why: str, **where: Any) -> None:
+        super().__init__(message, **where)
+        self.why = why
 
 
 class ForkedClientError(HubSpotError):

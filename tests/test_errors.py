@@ -27,6 +27,7 @@ from hubspot_meetings_async.errors import (
     RequestRejected,
     TransportFailed,
     UnexpectedResponse,
+    WebhookRefused,
 )
 
 EXTRA: dict[type[HubSpotError], dict[str, Any]] = {
@@ -37,6 +38,7 @@ EXTRA: dict[type[HubSpotError], dict[str, Any]] = {
     DailyLimitExceeded: {"policy": "DAILY"},
     HubSpotUnavailable: {"retry_after_s": 3.0, "correlation_id": "c-1"},
     AmbiguousWriteError: {"why": "reset"},
+    WebhookRefused: {"why": "forged"},
 }
 NAMES = [name for name in errors.__all__ if name != "ErrorDetail"]
 KINDS: list[type[HubSpotError]] = [getattr(errors, name) for name in NAMES]

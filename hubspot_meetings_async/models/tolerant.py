@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
 import msgspec
 
-__all__ = ["Moment", "Several", "Text", "moment", "tolerant_decoder"]
+__all__ = ["Moment", "Several", "Text", "moment", "tolerant_convert", "tolerant_decoder"]
 
 T = TypeVar("T")
 
@@ -38,6 +38,14 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 def tolerant_decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
     """A decoder for `kind` that takes HubSpot's several spellings, and numbers written as strings."""
     return msgspec.json.Decoder(kind, dec_hook=_read, strict=False)
+
+
+def tolerant_convert(value: object, kind: type[T]) -> T:
+    """`value`, JSON that was decoded before, as a `kind`, with the tolerance of `tolerant_decoder`.
+
+    Raises: msgspec.ValidationError.
+    """
+    return msgspec.convert(value, kind, dec_hook=_read, strict=False)
 
 
 def moment(value: object) -> datetime:
