@@ -25,10 +25,12 @@ _QUOTA_WINDOW_S = 10
 class Rest(msgspec.Struct, frozen=True, kw_only=True):
     """What there is left to do: the command that does it, and the journal that knows of it, both as one types them.
 
-    `from_line`: where a push without a journal can go on. `holds`: ambiguous records are not tried again.
+    `removed`: a journal that is of no more use. `from_line`: where a push without a journal can go on. `holds`:
+    ambiguous records are not tried again.
     """
 
     journal: str | None = None
+    removed: str | None = None
     finish: str | None = None
     from_line: int | None = None
     holds: bool = False
@@ -86,7 +88,9 @@ def _show_left(account: Account, rejects: Rejects, rest: Rest) -> None:
         say(f"Lines after {account.lines:,} were not read.{hint}" if account.lines else "Nothing was sent.")
     elif not report.pulled and not account.broken and not report.settled_before:
         say("The source holds no records.", style="yellow")
-    elif rest.journal is not None:
+    if rest.removed is not None:
+        say(f"The push is finished, and {rest.removed} removed; name one with --journal to keep it.", style="dim")
+    elif rest.journal is not None and rest.finish is None:
         say(f"Every record and what became of it: {command('export', rest.journal)}")
 
 

@@ -125,7 +125,7 @@ def _rest(wanted: Wanted, journal: Path | None, before: Before | None, account: 
     if not (open_end or report.not_sent or (report.ambiguous and not wanted.holds)):
         if wanted.passing and (code == DONE or (code == SOME_LEFT and not wanted.holds)):
             journal.unlink()
-            return Rest(holds=wanted.holds)
+            return Rest(removed=near(journal), holds=wanted.holds)
         return Rest(journal=near(journal), holds=wanted.holds)
     if wanted.piped or (before is not None and not (before.wanted or wanted).alike(wanted)):
         finish = f"the same command again, with --journal {shlex.quote(near(journal))}"

@@ -27,19 +27,20 @@ class Done(NamedTuple):
         return value
 
 
-async def start(*words: str, cwd: Path, token: str | None = TOKEN, code: str = _START) -> Process:
+async def start(*words: str, cwd: Path, token: str | None = TOKEN, code: str = _START, out: int = PIPE) -> Process:
     environment = {name: value for name, value in os.environ.items() if name != "HUBSPOT_ACCESS_TOKEN"}
     if token is not None:
         environment["HUBSPOT_ACCESS_TOKEN"] = token
     environment["PYTHONWARNINGS"] = "error"
     return await asyncio.create_subprocess_exec(
-        sys.executable, "-c", code, *words, stdin=PIPE, stdout=PIPE, stderr=PIPE, cwd=cwd, env=environment
+        sys.executable, "-c", code, *words, stdin=PIPE, stdout=out, stderr=PIPE, cwd=cwd, env=environment
     )
 
 
 async def end(process: Process, given: bytes = b"") -> Done:
     out, err = await process.communicate(given)
     assert process.returncode is not None
+    out = out or b""  # None where it went elsewhere
     assert TOKEN.encode() not in out + err
     return Done(process.returncode, out.decode(), err.decode())
 

@@ -8,35 +8,14 @@ import json
 import os
 import signal
 import stat
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from hubspot_meetings_async.emulator import Emulator, Fault
 
+from .accounts import Silent, account, jsonl, meeting
 from .command import TOKEN, end, lines_of, run, start
-
-
-def meeting(number: int) -> dict[str, str]:
-    return {
-        "booking_ref": f"b-{number}",
-        "hs_meeting_title": f"Meeting {number}",
-        "hs_timestamp": "2026-05-14T12:30:00Z",
-    }
-
-
-def jsonl(*numbers: int) -> str:
-    return "".join(json.dumps(meeting(number)) + "\n" for number in numbers)
-
-
-@asynccontextmanager
-async def account(**options: Any) -> AsyncIterator[Emulator]:
-    async with Emulator(limit=None, **options) as hubspot:
-        hubspot.portal.add_property("booking_ref", unique=True)
-        yield hubspot
 
 
 async def test_a_file_is_created(tmp_path: Path) -> None:
@@ -238,31 +217,6 @@ class TestBrokenOff:
         assert "can not be read after line" in done.err
 
 
-class Silent:
-    """A server that takes requests and never answers."""
-
-    def __init__(self) -> None:
-        self.asked = asyncio.Event()
-        self._over = asyncio.Event()
-
-    async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while (await reader.readuntil(b"\r\n\r\n")).startswith(b"GET /account-info"):
-            writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
-        self.asked.set()
-        await self._over.wait()
-        writer.close()
-
-    @asynccontextmanager
-    async def listening(self) -> AsyncIterator[str]:
-        server = await asyncio.start_server(self._take, "127.0.0.1", 0)
-        try:
-            yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        finally:
-            self._over.set()
-            server.close()
-            await server.wait_closed()
-
-
 class TestInterrupted:
     @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
     async def test_it_stops_soon_and_the_account_adds_up(
@@ -317,6 +271,15 @@ class TestUsage:
             (["m.jsonl", "--upsert"], "--upsert needs --id-property"),
             (["m.jsonl", "--create", "--update"], "choose one of --create, --update"),
             (["m.jsonl", "--archive", "--id-property", "p"], "--id-property goes with"),
+            (["m.jsonl", "--id-property", "p"], "a create takes --key-property"),
+            (["m.jsonl", "--upsert", "--id-property", "p", "--key-property", "p"], "go with --create"),
+            (["m.jsonl", "--on-ambiguous", "reconcile"], "name it with --key-property"),
+            (["m.jsonl", "--on-ambiguous", "guess"], "--on-ambiguous"),
+            (["m.jsonl", "--verify", "final"], "a create takes --verify values"),
+            (["m.jsonl", "--archive", "--verify", "values"], "--archive writes none"),
+            (["m.jsonl", "--journal", "j", "--no-journal"], "choose one of --journal"),
+            (["m.jsonl", "--durability", "none"], "--durability"),
+            (["m.jsonl", "--delivery-timeout", "0"], "--delivery-timeout"),
             (["m.csv", "--upsert", "--id-property", "p", "--associate", "contact=a"], "--associate goes with --create"),
             (["m.csv", "--map", "Subject"], "--map is written like"),
             (["m.csv", "--map", "a=b", "--map", "a=c"], "names 'a' twice"),
