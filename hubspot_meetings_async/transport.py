@@ -7,7 +7,6 @@ aiohttp is imported when the first session opens: its import alone builds a TLS 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gzip
 import io
 import os
@@ -15,7 +14,7 @@ import ssl as ssl_module
 import warnings
 import weakref
 import zlib
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import SimpleNamespace, TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
@@ -161,7 +160,7 @@ class AiohttpTransport:
             cookie_jar=aiohttp.DummyCookieJar(),
             # Bodies are decompressed here: aiohttp returns a gzip body that was cut midway without an error.
             auto_decompress=False,
-            # The total is `_within`.
+            # The total is `_Within`.
             timeout=aiohttp.ClientTimeout(
                 total=None, connect=limits.connect_s, sock_connect=limits.connect_s, sock_read=limits.read_s
             ),
@@ -219,7 +218,7 @@ class AiohttpTransport:
         coding = self._coding(request.body)
         try:
             async with (
-                _within(self._timeouts.attempt_s),
+                _Within(self._timeouts.attempt_s),
                 self._session.request(
                     request.method,
                     URL(f"{target}?{request.query}" if request.query else target, encoded=True),
@@ -293,26 +292,34 @@ class AiohttpTransport:
             await self._session.close()
 
 
-@contextlib.asynccontextmanager
-async def _within(seconds: float) -> AsyncGenerator[None, None]:
-    """Raises: TimeoutError after so many seconds.
+class _Within:
+    """`async with`: raises TimeoutError after so many seconds.
 
     When the loop itself stood still meanwhile (code that blocks, a stopped process), the answer may lie in the socket:
     it gets a moment to be read before it is called lost.
     """
-    loop = asyncio.get_running_loop()
-    due_at = loop.time() + seconds
 
-    def due() -> None:
-        now = loop.time()
-        limit.reschedule(now + _MOMENT_S if now - due_at > _STOOD_STILL_S else now)
+    __slots__ = ("_due_at", "_limit", "_loop", "_seconds", "_timer")
 
-    async with asyncio.timeout(None) as limit:
-        waiting = loop.call_at(due_at, due)
-        try:
-            yield
-        finally:
-            waiting.cancel()
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
+    async def __aenter__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._limit = asyncio.timeout(None)
+        await self._limit.__aenter__()
+        self._due_at = self._loop.time() + self._seconds
+        self._timer = self._loop.call_at(self._due_at, self._due)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._timer.cancel()
+        await self._limit.__aexit__(kind, error, trace)
+
+    def _due(self) -> None:
+        now = self._loop.time()
+        self._limit.reschedule(now + _MOMENT_S if now - self._due_at > _STOOD_STILL_S else now)
 
 
 def _thrown_away(session: aiohttp.ClientSession, own: bool, pid: int, base_url: str) -> None:
