@@ -158,9 +158,7 @@ def _repeat_what_is_missing(*given: Any, **named: Any) -> Settlement:
     return settle_answer(*given, **{**named, "may_repeat": True})
 
 
-def _by_position(
-    operation: str, entries: Sequence[Entry], answer: BatchResponse[Meeting], **named: Any
-) -> Settlement:
+def _by_position(operation: str, entries: Sequence[Entry], answer: BatchResponse[Meeting], **named: Any) -> Settlement:
     named_ones = [Created(e.record, e.ordinal, m) for e, m in zip(entries, answer.results, strict=False)]
     return Settlement([*named_ones], list(entries[len(named_ones) :]))
 

@@ -37,7 +37,8 @@ class Item:
 
 @dataclass(slots=True)
 class End:
-    """How a session is ended. `trigger`: at a moment (s), or at the nth row of the journal, request or answer."""
+    """How a session is ended. `trigger`: at a `moment` (s), or at the nth `row` of the journal, request (`sent`),
+    `answer`, or `step` of any task."""
 
     kind: str
     trigger: str

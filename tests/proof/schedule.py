@@ -48,6 +48,7 @@ class Session:
     report: Report | None = None
     error: BaseException | None = None
     ended: bool = False
+    steps: int = 0
 
     @property
     def outcomes(self) -> list[Outcome[Any]]:
@@ -75,6 +76,20 @@ class History:
     def lines(self) -> list[str]:
         """The events, one line each."""
         return self.events or []
+
+
+class SteppingLoop(VirtualTimeLoop):
+    """Counts every callback that becomes ready, and thereby every resumption of every task."""
+
+    steps = 0
+    on_step: Callable[[], None] | None = None
+
+    def call_soon(self, callback: Callable[..., object], *args: Any, context: Any = None) -> asyncio.Handle:
+        """As usual; what `on_step` schedules runs just before this callback."""
+        self.steps += 1
+        if self.on_step is not None:
+            self.on_step()
+        return super().call_soon(callback, *args, context=context)
 
 
 class Play:
@@ -194,10 +209,15 @@ class Play:
                 timer = loop.call_later(end.at, strike)
             else:
                 self._triggers = {end.trigger: end.at}
+        if isinstance(loop, SteppingLoop):
+            self._watch_steps(loop, strike)
         await asyncio.wait({task})
         if timer is not None:
             timer.cancel()
         self._triggers = {}
+        if isinstance(loop, SteppingLoop):
+            loop.on_step = None
+            session.steps = loop.steps
         session.ended_at = loop.time()
         session.error = asyncio.CancelledError() if task.cancelled() else task.exception()
         self.network.note("session ended", repr(session.error), run.report)
@@ -208,6 +228,16 @@ class Play:
         left = asyncio.all_tasks() - before - {task}
         self.history.leaked += [repr(one) for one in left]
         return session
+
+    def _watch_steps(self, loop: SteppingLoop, strike: Callable[[], None]) -> None:
+        loop.steps = 0
+
+        def step() -> None:
+            if loop.steps == self._triggers.get("step"):
+                loop.on_step = None
+                loop.call_soon(strike)
+
+        loop.on_step = step
 
     async def _consume(self, run: Run[Any], session: Session, line: Line, scope: anyio.CancelScope) -> None:
         end = session.end
@@ -274,7 +304,8 @@ def play(mode: Mode, seed: int, *, telling: bool = False) -> History:
 def replay(plan: Plan, *, telling: bool = False) -> History:
     """Play a plan."""
     played = Play(plan, telling=telling)
-    with asyncio.Runner(loop_factory=lambda: VirtualTimeLoop(plan.seed)) as runner:
+    kind = SteppingLoop if any(end.trigger == "step" for end in plan.ends) else VirtualTimeLoop
+    with asyncio.Runner(loop_factory=lambda: kind(plan.seed)) as runner:
         try:
             return runner.run(played.go())
         except TimeoutError:
