@@ -148,6 +148,15 @@ class TestFloors:
         if room_of(module_of(path)) != "cli":
             assert [name for name in imports(path) if name.split(".")[0] in ("typer", "rich", "uvloop", "click")] == []
 
+    def test_integrations_know_the_client_only(self, path: Path) -> None:
+        """Bridges stand on what every user has; frameworks are known to their bridges alone."""
+        if room_of(module_of(path)) == "integrations":
+            known = {"client", "errors", "models", "secret", "settings", "telemetry", "version", "integrations"}
+            assert {room_of(name) for name in own(path)} <= known
+        else:
+            frameworks = ("fastapi", "starlette", "opentelemetry")
+            assert [name for name in imports(path) if name.split(".")[0] in frameworks] == []
+
     def test_no_hidden_imports(self, path: Path) -> None:
         """No module is imported by a name that is made up at run time."""
         assert "an import that no test can read" not in list(imports(path))
@@ -251,7 +260,7 @@ class TestImportCost:
         loaded = run_python(
             "import sys, hubspot_meetings_async as h\n"
             "h.MeetingsClient('token')\n"
-            "heavy = ['aiohttp', 'yarl', 'typer', 'rich', 'uvloop', 'sqlite3']\n"
+            "heavy = ['aiohttp', 'yarl', 'typer', 'rich', 'uvloop', 'sqlite3', 'fastapi', 'opentelemetry']\n"
             "heavy += [h.__name__ + '.emulator', h.__name__ + '.cli']\n"
             "print([name for name in heavy if name in sys.modules])"
         )
