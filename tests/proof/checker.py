@@ -98,7 +98,7 @@ class Checker:
         if len(ordinals) != report.pulled:
             yield f"{where}: {report.pulled} records pulled, {len(ordinals)} outcomes"
         if session.ended and report.pulled + report.settled_before != len(self.plan.items):
-            yield f"{where}: {report.pulled} + {report.settled_before} records, and the source has {len(self.plan.items)}"
+            yield f"{where}: {report.pulled} + {report.settled_before} records of {len(self.plan.items)}"
         if session.interrupted_at is not None and session.end is not None and session.end.kind != "stop":
             waited_s = session.ended_at - session.interrupted_at
             if waited_s > _PROMPT_S:
@@ -133,8 +133,8 @@ class Checker:
                 known = self.world.meetings.get(meeting_id)
                 return None if meeting_id == item.key and (known is None or known.archived) else "it is not archived"
             case Rejected():
-                known = outcome.journaled and not self._hole
-                return "it was done" if self._caused(item, sessions=None if known else session.number) else None
+                final = outcome.journaled and not self._hole
+                return "it was done" if self._caused(item, sessions=None if final else session.number) else None
             case NotSent() if self._hole:
                 return None
             case NotSent():
@@ -209,7 +209,7 @@ class Checker:
             if code != wanted:
                 yield f"{item.mark} was told as {_short(outcome)}, and the journal says {code!r}"
             elif isinstance(outcome, (Created, Updated)) and book.details[outcome.ordinal] != outcome.meeting.id:
-                yield f"{item.mark} has meeting {outcome.meeting.id}, and {book.details[outcome.ordinal]} in the journal"
+                yield f"{item.mark} is {outcome.meeting.id}, and {book.details[outcome.ordinal]} in the journal"
 
     def _overlaps(self) -> Iterator[str]:
         yield from self.history.network.overlaps

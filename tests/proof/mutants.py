@@ -164,7 +164,7 @@ def _by_position(operation: str, entries: Sequence[Entry], answer: BatchResponse
 
 
 def _all_is_well(operation: str, entries: Sequence[Entry], answer: BatchResponse[Meeting], **named: Any) -> Settlement:
-    outcomes, again = settle_answer(operation, entries, answer, **{**named, "may_repeat": True})
+    outcomes, _ = settle_answer(operation, entries, answer, **{**named, "may_repeat": True})
     done = [outcome for outcome in outcomes if isinstance(outcome, Created)]
     known = {outcome.ordinal for outcome in done}
     rest = [Created(e.record, e.ordinal, Meeting(id="0")) for e in entries if e.ordinal not in known]

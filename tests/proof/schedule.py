@@ -1,6 +1,7 @@
 """One schedule, played: sessions of the real engine, ended as planned and resumed until the job is done.
 
-This module knows how a plan is carried out and what is written down meanwhile. It must not judge: that is the checker's.
+This module knows how a plan is carried out and what is written down meanwhile. It must not judge: that is for the
+checker.
 """
 
 from __future__ import annotations
@@ -8,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextvars import Context
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeVarTuple, Unpack
 
 import anyio
 
@@ -18,12 +20,14 @@ from hubspot_meetings_async.bulk.outcomes import Outcome, Report
 
 from ..virtual_time import VirtualTimeLoop
 from .network import Line, Network, Sent
-from .plan import End, Item, Mode, Plan
+from .plan import End, Mode, Plan
 from .simulated_journal import Disk, Place, SimulatedStore
 from .stacks import run_of
 from .world import KEY, SOMEBODY, World
 
 __all__ = ["History", "Session", "play", "replay"]
+
+_Ts = TypeVarTuple("_Ts")
 
 MOST_SESSIONS: Final = 14
 SAFETY_SESSIONS: Final = 6
@@ -33,7 +37,7 @@ _DRAIN_S: Final = 120.0
 
 @dataclass(slots=True)
 class Session:
-    """One process's run. `told` are outcomes that its caller had in hand when it ended; `unread` those it found later."""
+    """One process's run. `told` are outcomes that its caller had in hand; `unread` those found when it had ended."""
 
     number: int
     resumed: bool
@@ -84,7 +88,9 @@ class SteppingLoop(VirtualTimeLoop):
     steps = 0
     on_step: Callable[[], None] | None = None
 
-    def call_soon(self, callback: Callable[..., object], *args: Any, context: Any = None) -> asyncio.Handle:
+    def call_soon(
+        self, callback: Callable[[Unpack[_Ts]], object], *args: *_Ts, context: Context | None = None
+    ) -> asyncio.Handle:
         """As usual; what `on_step` schedules runs just before this callback."""
         self.steps += 1
         if self.on_step is not None:

@@ -251,7 +251,7 @@ def _through_the_doors(
         rng=rng,
     )
     options = {**_options(plan, network), "journal": "simulated"}
-    with mock.patch.object(doors, "journal_file", lambda *given, **named: place):
+    with mock.patch.object(doors, "journal_file", return_value=place):
         match plan.mode:
             case "keyed":
                 existing = "accept" if plan.accept_existing else "reject"

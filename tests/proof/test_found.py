@@ -75,6 +75,8 @@ class Scene:
             }
         )
         self.sent: list[list[str]] = []
+        self.left: int | None = None
+        self.enough = asyncio.Event()
         self.known: dict[str, Meeting] = {}
         self.answer: Callable[[list[dict[str, Any]]], HubSpotError | None] = lambda inputs: None
         self.silent: set[str] = set()
@@ -85,6 +87,8 @@ class Scene:
         inputs: list[dict[str, Any]] = msgspec.json.decode(body)["inputs"]
         names = [given.get("id") or given["properties"][KEY] for given in inputs]
         self.sent.append(names)
+        if len(self.sent) == self.left:
+            self.enough.set()
         trail.in_doubt = True
         if trail.on_sent is not None:
             trail.on_sent()
@@ -95,7 +99,7 @@ class Scene:
             raise error
         trail.in_doubt = False
         for name, given in zip(names, inputs, strict=True):
-            values = {key: str(value) for key, value in given["properties"].items()}
+            values: dict[str, str | None] = {key: str(value) for key, value in given["properties"].items()}
             known = self.known.get(name)
             self.known[name] = Meeting(id=known.id if known else str(len(self.known) + 1), properties=values)
         return BatchResponse(status="COMPLETE", results=tuple(self.known[name] for name in names))
@@ -129,8 +133,8 @@ class Scene:
                 await consume()
             return outcomes
         task = asyncio.ensure_future(consume())
-        while len(self.sent) < dies_after:
-            await anyio.sleep(0.01)
+        self.left = dies_after
+        await self.enough.wait()
         assert self.store is not None
         self.store.die()
         self.disk.reread()
@@ -281,7 +285,8 @@ def test_one_meeting_is_not_two_records_of_an_upsert() -> None:
     """Two results with one id: which record has it, nobody knows (upsert, seed 79)."""
     form = Inputs.upsert(id_property=KEY)
     entries = [form.entry(number, {KEY: f"k{number}"}, f"t{number}") for number in range(2)]
-    results = tuple(UpsertedMeeting(id="5", properties={KEY: f"k{number}"}, new=True) for number in range(2))
+    keys: list[dict[str, str | None]] = [{KEY: "k0"}, {KEY: "k1"}]
+    results = tuple(UpsertedMeeting(id="5", properties=key, new=True) for key in keys)
     answer: BatchResponse[Meeting] = BatchResponse(status="COMPLETE", results=results)
     outcomes, _ = settle_answer("upsert", entries, answer, id_property=KEY)
     assert [type(outcome) for outcome in outcomes] == [Ambiguous, Ambiguous]
@@ -366,7 +371,8 @@ def test_a_stray_result_is_not_taken_for_a_record_that_failed() -> None:
     """An error that names nobody and a result that is nobody's: neither is tied to the other (upsert, seed 516)."""
     form = Inputs.upsert(id_property=KEY)
     entries = [form.entry(number, {KEY: f"k{number}"}, f"t{number}") for number in range(2)]
-    results = (UpsertedMeeting(id="5", properties={KEY: "k0"}, new=True), UpsertedMeeting(id="77"))
+    key: dict[str, str | None] = {KEY: "k0"}
+    results = (UpsertedMeeting(id="5", properties=key, new=True), UpsertedMeeting(id="77"))
     errors = (BatchError(message="bad", category="VALIDATION_ERROR"),)
     answer: BatchResponse[Meeting] = BatchResponse(status="COMPLETE", results=results, errors=errors)
     outcomes, _ = settle_answer("upsert", entries, answer, id_property=KEY)
@@ -423,7 +429,8 @@ def test_a_repair_sends_no_value_that_a_later_one_overwrites() -> None:
 
         async def read_back(ids: Sequence[str], properties: Sequence[str]) -> BatchResponse[Meeting]:
             body = "old" if len(bodies) == 3 else "new"
-            stored = Meeting(id=ids[0], properties={KEY: "k0", "body": body})
+            values: dict[str, str | None] = {KEY: "k0", "body": body}
+            stored = Meeting(id=ids[0], properties=values)
             return BatchResponse(status="COMPLETE", results=(stored,))
 
         bodies: list[str] = []

@@ -1,7 +1,7 @@
 """HubSpot's own state, as a model: meetings, what each batch call does to them at once, and the truth about it.
 
-This module knows HubSpot's rules and keeps the ledger that the checker believes. It must not know time, networks, faults,
-or the library under test: it shares no code with it, nor with the emulator.
+This module knows HubSpot's rules and keeps the ledger that the checker believes. It must not know time, networks,
+faults, or the library under test: it shares no code with it, nor with the emulator.
 
 A `mark` names the record of the source that an input came from, whatever its key: the property `mark`, or the trace id.
 """
