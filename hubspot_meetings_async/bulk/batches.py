@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
+from typing import cast
 
 from ..errors import InvalidRecord
 from ..inputs import Entry
@@ -77,6 +78,28 @@ class Cutter:
                 return
             self._busy.add(key)
         self._add(entry, size)
+
+    def feed_all(self, entries: list[Entry]) -> bool:
+        """Take entries together, where none is too large and none waits for its key; False when it is not as easy."""
+        sizes = [len(entry.encoded) + 1 for entry in entries]
+        largest = max(sizes)
+        # A batch full of the largest, on top of what is open: if that fits, no cut by size is due.
+        if self._open_bytes + self._max_inputs * largest > self._max_bytes:
+            return False
+        keys = [entry.key for entry in entries]
+        if keys[0] is not None:
+            if not self._busy.isdisjoint(keys) or len({*keys}) < len(keys):
+                return False
+            self._busy.update(cast("list[str]", keys))
+        taken = 0
+        while taken < len(entries):
+            room = self._max_inputs - len(self._open)
+            self._open += entries[taken : taken + room]
+            self._open_bytes += sum(sizes[taken : taken + room])
+            taken += room
+            if len(self._open) == self._max_inputs:
+                self._close()
+        return True
 
     def _add(self, entry: Entry, size: int) -> None:
         if self._open_bytes + size > self._max_bytes:

@@ -52,6 +52,9 @@ _KEYS_REMEMBERED: Final = 20_000
 """Keys in each of two generations, in which a second record of one key is recognized; HubSpot refuses later ones."""
 
 
+_ENTRIES_ONLY: Final = {Entry}
+
+
 class Options(Struct, frozen=True, kw_only=True):
     """How a run goes, whatever it does; see `Bulk`."""
 
@@ -135,6 +138,7 @@ class Run(Generic[R, M]):
             if operation.verify is not None and operation.read_back is not None
             else None
         )
+        self._encode = operation.inputs.entry
         self._trace_prefix = f"{rng.getrandbits(40):010x}-"
         self._keys = _RecentKeys() if operation.unique_keys else None
         self._resumption: Resumption | None = None
@@ -280,28 +284,40 @@ class Run(Generic[R, M]):
                 await self._hand_on()
 
     def _form(self, item: R) -> Entry | Rejected[R]:
-        """Encode one record, in the moment it is read and in the thread that reads it: the source may use it again."""
+        """Encode one record, in the moment it is read and in the thread that reads it."""
         ordinal = self._next_ordinal
         self._next_ordinal = ordinal + 1
         try:
-            return self._operation.inputs.entry(ordinal, item, f"{self._trace_prefix}{ordinal}")
+            return self._encode(ordinal, item, f"{self._trace_prefix}{ordinal}")
         except InvalidRecord as error:
             return Rejected(item, ordinal, error)
         except Exception as error:  # noqa: BLE001 - a mapping of the user's own making may raise anything when read
             return Rejected(item, ordinal, InvalidRecord(f"the record can not be read: {_said(error)}"))
 
-    def _accept(self, formed: Entry | Rejected[R]) -> bool:
-        """Take one record in; True when there is something to hand on."""
-        self._accepted += 1
-        if isinstance(formed, Rejected):
-            self._turn_away(formed)
-        elif self._keys is None and self._resumption is None:
-            self._report.pulled += 1
-            self._cut(formed)
-        else:
-            self._take(formed, formed.ordinal)
+    def _accept(self, formed: list[Entry | Rejected[R]]) -> bool:
+        """Take records in; True when there is something to hand on."""
+        self._accepted += len(formed)
+        if not self._accept_at_once(formed):
+            for each in formed:
+                if isinstance(each, Rejected):
+                    self._turn_away(each)
+                else:
+                    self._take(each, each.ordinal)
         cutter = self._cutter
         return cutter.ready or len(self._turned_away) >= MAX_INPUTS or cutter.parked >= _MOST_PARKED
+
+    def _accept_at_once(self, formed: list[Entry | Rejected[R]]) -> bool:
+        """The most common case in few steps: all can be sent, none has the key of another, and nothing is resumed."""
+        if self._resumption is not None or {*map(type, formed)} != _ENTRIES_ONLY:
+            return False
+        entries = cast("list[Entry]", formed)
+        if self._keys is not None and not self._keys.all_new([entry.key or "" for entry in entries]):
+            return False
+        self._report.pulled += len(entries)
+        if not self._cutter.feed_all(entries):
+            for entry in entries:
+                self._cut(entry)
+        return True
 
     def _take(self, entry: Entry, ordinal: int) -> None:
         # In the source's order, and those passed over count too.
@@ -604,14 +620,26 @@ class _RecentKeys:
         self._young: set[str] = set()
         self._old: set[str] = set()
 
+    def all_new(self, keys: list[str]) -> bool:
+        """Whether none of these came before, nor twice among them; then they have come now."""
+        fresh = set(keys)
+        if len(fresh) < len(keys) or not fresh.isdisjoint(self._young) or not fresh.isdisjoint(self._old):
+            return False
+        self._young |= fresh
+        self._age()
+        return True
+
     def seen(self, key: str) -> bool:
         """Whether this key came before; it has come now."""
         if key in self._young or key in self._old:
             return True
         self._young.add(key)
+        self._age()
+        return False
+
+    def _age(self) -> None:
         if len(self._young) >= _KEYS_REMEMBERED:
             self._young, self._old = set(), self._young
-        return False
 
 
 def _said(error: Exception) -> str:

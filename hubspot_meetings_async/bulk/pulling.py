@@ -29,9 +29,9 @@ _LONGEST_PULL_S: Final = 0.05
 E = TypeVar("E")
 
 Form = Callable[[R], E]
-"""Makes of a record what is accepted, as soon as it is read and where it is read."""
-Accept = Callable[[E], bool]
-"""Takes it in, on the loop; True when the source shall rest, since there is something to do with what came."""
+"""Makes of a record what is accepted, as soon as it is read, and where: the source may use its object again."""
+Accept = Callable[[list[E]], bool]
+"""Takes some in, on the loop; True when the source shall rest, since there is something to do with what came."""
 
 
 class Source(Generic[R]):
@@ -45,25 +45,50 @@ class Source(Generic[R]):
         """End the wait for a record, where one can be ended."""
 
 
-class ReadySource(Source[R]):
-    """A container, or an iterable that its owner wants to be read on the event loop."""
-
-    def __init__(self, records: Iterable[R]) -> None:
-        self._records = iter(records)
-
-    async def pull(self, form: Form[R, E], accept: Accept[E]) -> bool:
-        """Without a wait."""
-        return any(map(accept, map(form, self._records)))
-
-
-class ThreadSource(Source[R]):
-    """An iterable that may block: read in a thread, one at a time, no further than what is asked for."""
+class _Iterating(Source[R]):
+    """An iterable, read some records at a time."""
 
     def __init__(self, records: Iterable[R]) -> None:
         self._records = records
         self._iterator: Iterator[R] | None = None
         self._failure: Exception | None = None
         self._ended = False
+
+    def _taken(self, formed: list[E], accept: Accept[E]) -> bool:
+        """Hand over what was read; then raise what the source raised behind it."""
+        if formed:
+            accept(formed)
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            raise failure
+        return not self._ended
+
+
+class ReadySource(_Iterating[R]):
+    """A container, or an iterable that its owner wants to be read on the event loop."""
+
+    async def pull(self, form: Form[R, E], accept: Accept[E]) -> bool:
+        """A hundred records, without a wait."""
+        formed: list[E] = []
+        try:
+            if self._iterator is None:
+                self._iterator = iter(self._records)
+            for item in self._iterator:
+                formed.append(form(item))
+                if len(formed) >= _FEWEST_AT_ONCE:
+                    break
+            else:
+                self._ended = True
+        except Exception as error:  # noqa: BLE001 - raised where the run can take it, after the records before it
+            self._failure, self._ended = error, True
+        return self._taken(formed, accept)
+
+
+class ThreadSource(_Iterating[R]):
+    """An iterable that may block: read in a thread, one at a time, no further than what is asked for."""
+
+    def __init__(self, records: Iterable[R]) -> None:
+        super().__init__(records)
         self._at_once = _FEWEST_AT_ONCE
 
     async def pull(self, form: Form[R, E], accept: Accept[E]) -> bool:
@@ -71,16 +96,10 @@ class ThreadSource(Source[R]):
 
         A cancelled wait ends when the record that the thread waits for is there: it would be lost otherwise.
         """
-        if not self._ended:
-            for item in await anyio.to_thread.run_sync(self._read, form):
-                accept(item)
-        if self._failure is not None:
-            failure, self._failure = self._failure, None
-            raise failure
-        return not self._ended
+        return self._taken(await anyio.to_thread.run_sync(self._read, form), accept)
 
     def _read(self, form: Form[R, E]) -> list[E]:
-        items: list[E] = []
+        formed: list[E] = []
         clock, most = time.monotonic, self._at_once
         began_at = clock()
         until = began_at + _LONGEST_PULL_S
@@ -88,17 +107,17 @@ class ThreadSource(Source[R]):
             if self._iterator is None:
                 self._iterator = iter(self._records)
             for item in self._iterator:
-                items.append(form(item))
-                if len(items) >= most or clock() >= until:
+                formed.append(form(item))
+                if len(formed) >= most or clock() >= until:
                     swift = clock() - began_at < _SWIFT_S
                     self._at_once = min(2 * most, _MOST_AT_ONCE) if swift else _FEWEST_AT_ONCE
-                    return items
+                    return formed
         except Exception as error:  # noqa: BLE001 - raised where the run can take it, after the records before it
             if "thread" in str(error):
                 error.add_note("this source belongs to the thread that made it: pass read_in_thread=False")
             self._failure = error
         self._ended = True
-        return items
+        return formed
 
 
 class AsyncSource(Source[R]):
@@ -112,7 +131,7 @@ class AsyncSource(Source[R]):
         """Record by record. One scope a batch, so that `stop` can end a wait for the source and nothing else."""
         with anyio.CancelScope() as self._scope:
             async for item in self._records:
-                if accept(form(item)):
+                if accept([form(item)]):
                     return True
         return False
 

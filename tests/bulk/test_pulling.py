@@ -22,8 +22,8 @@ def same(item: T) -> T:
 async def all_of(source: Source[T], rest_after: int = 7) -> list[T]:
     items: list[T] = []
 
-    def accept(item: T) -> bool:
-        items.append(item)
+    def accept(some: list[T]) -> bool:
+        items.extend(some)
         return len(items) % rest_after == 0
 
     while await source.pull(same, accept):
@@ -83,8 +83,8 @@ async def test_what_a_source_raises_comes_after_its_records(in_thread: bool | No
     items: list[int] = []
     source: Source[int] = source_of(failing(), in_thread=in_thread)
 
-    def accept(item: int) -> bool:
-        items.append(item)
+    def accept(some: list[int]) -> bool:
+        items.extend(some)
         return False
 
     async def drain() -> None:
@@ -130,8 +130,8 @@ async def test_stop_ends_the_wait_for_an_async_source() -> None:
     source: Source[int] = source_of(never(), in_thread=None)
     items: list[int] = []
 
-    def accept(item: int) -> bool:
-        items.append(item)
+    def accept(some: list[int]) -> bool:
+        items.extend(some)
         source.stop()
         return False
 
@@ -153,8 +153,8 @@ async def test_a_record_is_formed_as_soon_as_it_is_read(in_thread: bool) -> None
 
     formed: list[int] = []
 
-    def accept(number: int) -> bool:
-        formed.append(number)
+    def accept(numbers: list[int]) -> bool:
+        formed.extend(numbers)
         return False
 
     source: Source[dict[str, int]] = source_of(reusing(), in_thread=in_thread)
