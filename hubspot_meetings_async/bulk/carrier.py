@@ -279,7 +279,11 @@ class Carrier:
     ) -> tuple[list[Outcome[Any, Any]], list[Piece]]:
         """HubSpot says that there is no meeting with these keys: surely nothing was made of these records."""
         left = piece.of(entries)
-        if piece.refusals and not piece.doubtful:
+        if piece.refusals and piece.doubtful and not piece.patient:
+            # What was lost before may have landed since, and not be seen yet.
+            left.ask = left.patient = True
+            return [], [left]
+        if piece.refusals:
             # Another value than the key was taken.
             return [Rejected(e.record, e.ordinal, piece.refusals[e.ordinal]) for e in entries], []
         if piece.silent >= _MOST_SILENT:

@@ -25,8 +25,8 @@ _ENDS: Final = ("crash", "crash", "crash", "power", "power", "cancel", "scope", 
 
 @dataclass(slots=True)
 class Item:
-    """A record of the source. `kind`: `good`; `bad` (HubSpot refuses it), `poison` (HubSpot fails on it), `invalid`
-    (it can not be sent), `double` (its key came before)."""
+    """A record of the source. `kind`: `good`; `bad` (HubSpot refuses it), `clash` (so it does, for a unique value that
+    is not the key), `poison` (HubSpot fails on it), `invalid` (it can not be sent), `double` (its key came before)."""
 
     index: int
     mark: str
@@ -117,7 +117,7 @@ class Plan:
             if mode == "archive":
                 continue
             if luck < bad:
-                self._spoil(item, "bad")
+                self._spoil(item, rng.choice(("bad", "clash")) if mode in ("keyed", "hold") else "bad")
             elif luck < bad + poison:
                 self._spoil(item, "poison")
             elif luck < bad + poison + invalid and self.resume == "ordinal":

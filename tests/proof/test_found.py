@@ -446,3 +446,26 @@ def test_a_repair_sends_no_value_that_a_later_one_overwrites() -> None:
         assert bodies == ["old", "old", "new", "new"]
 
     run_virtual(scenario)
+
+
+def test_a_record_in_doubt_that_clashes_by_another_value_is_rejected_in_the_end() -> None:
+    """Its answer was lost once, and it is refused for ever: not sent again and again (keyed, seed 11)."""
+
+    async def scenario(rng: random.Random) -> None:
+        scene = Scene()
+        conflict = BatchError(message="another value is taken", category="CONFLICT")
+
+        async def send(body: bytes, trail: Trail) -> BatchResponse[Meeting]:
+            scene.sent.append([])
+            if len(scene.sent) == 1:
+                raise HubSpotUnavailable("lost", status=502)
+            trace_id = msgspec.json.decode(body)["inputs"][0]["objectWriteTraceId"]
+            error = msgspec.structs.replace(conflict, context={"objectWriteTraceId": [trace_id]})
+            return BatchResponse(status="COMPLETE", results=(), errors=(error,), num_errors=1)
+
+        scene.operation = msgspec.structs.replace(scene.operation, send=send)
+        outcomes = await scene.run(records(1))
+        assert [type(outcome) for outcome in outcomes] == [Rejected]
+        assert len(scene.sent) <= 3
+
+    run_virtual(scenario)

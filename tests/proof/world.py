@@ -119,6 +119,8 @@ class World:
             return "VALIDATION_ERROR", 'Property values were not valid: [{"message":"bad is no good","name":"bad"}]'
         if op == "update" and (given["id"] not in self.meetings or self.meetings[given["id"]].archived):
             return "OBJECT_NOT_FOUND", f"no meeting {given['id']}"
+        if "clash" in properties:
+            return "CONFLICT", "another unique value is taken"
         if op == "create" and self.rules.unique and self.by_key.get(properties.get(KEY, "")):
             return "CONFLICT", f"{KEY} {properties[KEY]} is taken"
         return None
