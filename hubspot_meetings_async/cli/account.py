@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
 import msgspec
@@ -10,6 +9,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from ..errors import JournalMismatchError
 from .exits import BROKEN_OFF, DONE, SOME_LEFT, advice, code_of, told
 from .pushing import Account
 from .rejects import Rejects
@@ -83,7 +83,7 @@ def _show_left(account: Account, rejects: Rejects, rest: Rest) -> None:
     if rest.finish is not None:
         say("Nothing is lost; what is left is done by", style="bold")
         say(f"    {rest.finish}", style="bold")
-    elif account.ended_at is None:
+    elif account.ended_at is None and not isinstance(account.failure, JournalMismatchError):
         hint = f" To go on there, push again with --from-line {rest.from_line}" if rest.from_line else ""
         say(f"Lines after {account.lines:,} were not read.{hint}" if account.lines else "Nothing was sent.")
     elif not report.pulled and not account.broken and not report.settled_before:
@@ -109,7 +109,8 @@ def _table(account: Account) -> Table:
         ("skipped", account.skipped, "dim"),
         ("broken", account.broken, "red"),
         ("settled before", report.settled_before, "dim"),
-        *(_left_before(account)),
+        ("  rejected", account.left_before["rejected"], "red"),
+        ("  ambiguous", account.left_before["ambiguous"], "yellow"),
         ("records", report.pulled, "bold"),
         ("  created", report.created, "green"),
         ("  updated", report.updated, "green"),
@@ -128,14 +129,6 @@ def _table(account: Account) -> Table:
     if not report.adds_up:
         table.add_row("the account does not add up: please report this", "", style="bold red")
     return table
-
-
-def _left_before(account: Account) -> list[tuple[str, int, str]]:
-    """Of the records that earlier runs settled, those that were not done and will not be tried again."""
-    if account.earlier is None:
-        return []
-    left = Counter(known.outcome for known in account.earlier.final.values())
-    return [("  rejected", left["rejected"], "red"), ("  ambiguous", left["ambiguous"], "yellow")]
 
 
 def as_json(account: Account, rejects: Rejects, rest: Rest, code: int) -> bytes:

@@ -103,7 +103,7 @@ async def _all(folder: Path, hubspot: Witness, meetings: int, seed: int, limit: 
         with Source(file) as source:
             pushed = await push(
                 client,
-                lambda client, items: client.bulk.upsert(items, id_property=KEY, read_in_thread=False),
+                lambda client, items: client.bulk.upsert(items, id_property=KEY),
                 source,
                 rejects,
                 label="push     ",

@@ -47,17 +47,17 @@ def export(
     journal: Annotated[Path, typer.Argument(metavar="JOURNAL", help="FILE.journal, or what --journal named.")],
     only: Annotated[
         str | None,
-        typer.Option(metavar="OUTCOMES", help=f"Some of {','.join(OUTCOMES)} (all of them by default)."),
+        typer.Option(metavar="OUTCOMES", help=f"Some of these, with commas: {', '.join(OUTCOMES)}."),
     ] = None,
     format: Annotated[ExportFormat, typer.Option(help="How it is written.")] = ExportFormat.jsonl,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="A new file; otherwise standard output.")
     ] = None,
 ) -> None:
-    """List every record that a push has come to, and what became of it.
+    """List the records of a push, and what became of each.
 
-    Each has its ordinal (its place in the source, from 0), the line where it stands (if the source is as it was), its
-    key or id, the outcome, the id of its meeting, and why it was rejected or is ambiguous. Needs no token and no
+    Each line has its ordinal (its place in the source, from 0), the line where it stands (if the source is as it was),
+    its key or id, the outcome, the id of its meeting, and why it was rejected or is ambiguous. Needs no token and no
     network. Records that no run has come to are in no journal; the source has them.
     """
     try:

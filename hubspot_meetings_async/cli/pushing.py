@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -49,13 +50,14 @@ class Account(msgspec.Struct, kw_only=True):
     """What became of every row of a source.
 
     `lines` read; of the rows on them `blank` had no content, `broken` were no records, `skipped` were not wanted, and
-    the rest are in `report`. `earlier` is what runs before this one did with the same journal. `began_at` and
-    `ended_at` are when the run began and when the source had no more, on the clock of `time.monotonic()`; None for
-    `ended_at` says that it was not read to its end. `signal` and `failure` say what broke the run off.
+    the rest are in `report`. `left_before` are records that earlier runs with the same journal settled and did not do,
+    by outcome. `began_at` and `ended_at` are when the run began and when the source had no more, on the clock of
+    `time.monotonic()`; None for `ended_at` says that it was not read to its end. `signal` and `failure` say what broke
+    the run off.
     """
 
     report: Report
-    earlier: Earlier | None = None
+    left_before: Counter[OutcomeName] = msgspec.field(default_factory=Counter[OutcomeName])
     lines: int = 0
     blank: int = 0
     broken: int = 0
@@ -68,25 +70,27 @@ class Account(msgspec.Struct, kw_only=True):
     @property
     def left(self) -> int:
         """Rows that were not done, by this run or an earlier one."""
-        before = len(self.earlier.final) if self.earlier is not None else 0
-        return before + self.broken + self.report.rejected + self.report.ambiguous + self.report.not_sent
+        report = self.report
+        return self.left_before.total() + self.broken + report.rejected + report.ambiguous + report.not_sent
 
 
 class _Rows:
-    """Hands the records of a source to the engine, and keeps what is none."""
+    """Hands the records of a source to the engine, and keeps what is none. It may be read in a thread."""
 
-    def __init__(self, source: Source, rejects: Rejects, *, from_line: int, account: Account) -> None:
+    def __init__(
+        self, source: Source, rejects: Rejects, *, from_line: int, account: Account, final: Mapping[int, Known]
+    ) -> None:
         self._source = source
         self._rejects = rejects
         self._from_line = from_line
         self._account = account
-        self._final = account.earlier.final if account.earlier is not None else {}
+        self._final = final
         self._given = 0
         self._owed: list[tuple[Record, Known]] = []
         self._piped: Piped | None = None
 
     def plain(self) -> Iterator[Record]:
-        """Read here and now, as a file on a disk allows."""
+        """Read one after the other, as a file on a disk allows."""
         for item in self._source:
             if self._wanted(item) and isinstance(item, Record):
                 yield self._counted(item)
@@ -103,8 +107,10 @@ class _Rows:
     def _counted(self, record: Record) -> Record:
         """Count it as the engine will, and see whether an earlier run died before it could name it as not done."""
         known = self._final.get(self._given)
-        if known is not None and record.ref not in self._rejects.lines:
-            self._owed.append((record, known))
+        if known is not None:
+            self._account.left_before[known.outcome] += 1
+            if record.ref not in self._rejects.lines:
+                self._owed.append((record, known))
         self._given += 1
         return record
 
@@ -155,8 +161,9 @@ async def push(
     how progress may be shown: as a bar on a terminal, as lines elsewhere. `again` are outcomes that are no rejects,
     since the next run of the job tries those records again.
     """
-    account = Account(report=Report(operation=""), earlier=earlier, began_at=time.monotonic())
-    rows = _Rows(source, rejects, from_line=from_line, account=account)
+    account = Account(report=Report(operation=""), began_at=time.monotonic())
+    final = earlier.final if earlier is not None else {}
+    rows = _Rows(source, rejects, from_line=from_line, account=account, final=final)
     run = start(client, rows.piped() if total_lines is None else rows.plain())
 
     def stop() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from pathlib import Path
+from threading import Lock
 from typing import Any, BinaryIO
 
 import msgspec
@@ -53,7 +54,7 @@ class Rejects:
 
     `going_on`: an earlier run of the same job may have begun it; what it has is not written again. `lines` are the
     lines of the source that are in it. `trouble` says why it could not be written; the run goes on, since stopping it
-    would not make them fewer.
+    would not make them fewer. Any thread may write: broken rows come from where the source is read.
 
     Raises: ConfigurationError when there is such a file of something else; OSError when it can not be read.
     """
@@ -68,6 +69,7 @@ class Rejects:
         self.written = 0
         self.trouble: OSError | None = None
         self._file: BinaryIO | None = None
+        self._writing = Lock()
 
     def broken(self, item: Broken) -> None:
         """Write down a row that is no record."""
@@ -101,6 +103,10 @@ class Rejects:
         )
 
     def _write(self, line: _Line) -> None:
+        with self._writing:
+            self._add(line)
+
+    def _add(self, line: _Line) -> None:
         if self.trouble is not None or line.line in self.lines:
             return
         try:

@@ -20,9 +20,10 @@ def resume(
     journal: Annotated[Path, typer.Argument(metavar="JOURNAL", help="FILE.journal, or what --journal named.")],
     json: Annotated[bool, typer.Option("--json", help="Print the account as JSON to stdout.")] = False,
 ) -> None:
-    """Finish a push that was cut off: by Ctrl-C, a crash, a power cut, a limit, or a lost connection.
+    """Finish a push that was cut off.
 
-    The same source is read again with the same options. What is settled is passed over; what was under way when the
+    Whatever cut it off: Ctrl-C, a crash, a power cut, a limit, a lost connection. The same source is read again with
+    the same options. What is settled is passed over; what was under way when the
     push ended is looked for by its key, or, if it has none, named as ambiguous and not sent again; the rest is sent.
 
     The access token is read from HUBSPOT_ACCESS_TOKEN; it must be of the same account.

@@ -36,9 +36,9 @@ def status(
     journal: Annotated[Path, typer.Argument(metavar="JOURNAL", help="FILE.journal, or what --journal named.")],
     json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
 ) -> None:
-    """Tell what a push has done so far, what is left, and what to do next.
+    """Tell what a push has done, and what is left.
 
-    Needs no token and no network. A journal that a push has open right now can not be read.
+    And what to do next. Needs no token and no network. A journal that a push has open right now can not be read.
     """
     try:
         with reading(journal) as found:
@@ -164,6 +164,6 @@ def _figures(state: _State) -> list[tuple[str, int, str, str]]:
         "not_sent": "taken from the source, not sent",
     }
     rows = [(name.replace("_", " "), n, words.get(name, ""), _STYLES[name]) for name, n in state.outcomes.items()]
-    if state.not_read is not None:
+    if state.not_read:
         rows.append(("not read yet", state.not_read, "lines of the source, more or less", ""))
     return rows or [("records", 0, "no run has come to any", "")]

@@ -194,8 +194,6 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
             "workers": self.workers,
             "wait_for_reset": self.wait_for_reset,
             "delivery_timeout_s": self.delivery_timeout_s,
-            # A file gives its records faster than a thread would hand them over.
-            "read_in_thread": False,
         }
         if journal is not None:
             options |= {"journal": journal, "durability": self.durability, "about": self.meta()}
