@@ -59,6 +59,8 @@ _HOPELESS_AFTER = 10
 """Failed requests in a row after which the run ends."""
 _MOST_TRIES = 5
 """Failures of one batch after which it is halved, in case that one record makes HubSpot fail."""
+_MOST_TRIES_ALONE = 3
+"""Failures of a record that was left alone by halving, after which it is what makes HubSpot fail."""
 _MOST_SILENT = 3
 _SKEW_S: Final = 60.0
 """How far the clocks of HubSpot's machines may be apart."""
@@ -212,7 +214,7 @@ class Carrier:
             left.silent += not answer.errors
             left.doubtful = True
             # Where errors name nobody, halving leads to the one each belongs to.
-            pieces = left.halves() if answer.errors and len(again) > 1 else (left,)
+            pieces = _halves(left) if answer.errors and len(again) > 1 else (left,)
         return self._settled(flight, piece, outcomes, *pieces)
 
     def _answered_with_doubts(
@@ -302,11 +304,11 @@ class Carrier:
                 reason = piece.error or RequestRejected("refused")
                 return [Rejected(e.record, e.ordinal, reason) for e in entries], []
             self._account.report.splits += 1
-            return [], list(left.halves())
+            return [], list(_halves(left))
         if len(entries) > 1 and (piece.split or piece.tries >= _MOST_TRIES):
             left.split = False
             self._account.report.splits += 1
-            return [], list(left.halves())
+            return [], list(_halves(left))
         return [], [left]
 
     def _found(self, piece: Piece, entry: Entry, meeting: Meeting) -> Outcome[Any, Any]:
@@ -384,7 +386,7 @@ class Carrier:
             return None
         if len(piece.entries) > 1:
             self._account.report.splits += 1
-            return self._settled(flight, piece, [], *piece.halves())
+            return self._settled(flight, piece, [], *_halves(piece))
         if not self._others_go(piece):
             flight.pieces.rotate(-1)  # what else is in the flight shows whether HubSpot fails on everything
             return None
@@ -406,7 +408,7 @@ class Carrier:
             return None
         if len(piece.entries) > 1 and self._operation.split_refused:
             self._account.report.splits += 1
-            return self._settled(flight, piece, [], *piece.halves())
+            return self._settled(flight, piece, [], *_halves(piece))
         return self._given_up(flight, piece, error)
 
     def _given_up(self, flight: Flight, piece: Piece, error: HubSpotError) -> Told | None:
@@ -448,6 +450,15 @@ class Carrier:
     def _ambiguous(self, piece: Piece, reason: str | None = None) -> list[Outcome[Any, Any]]:
         reason = reason or (why(piece.error) if piece.error is not None else "missing_in_answer")
         return [Ambiguous(e.record, e.ordinal, reason, piece.error) for e in piece.entries]
+
+
+def _halves(piece: Piece) -> tuple[Piece, Piece]:
+    """A piece as two. What failed together proves nothing of a record that stands alone from here on."""
+    halves = piece.halves()
+    for half in halves:
+        if len(half.entries) == 1:
+            half.tries = min(half.tries, _MOST_TRIES - _MOST_TRIES_ALONE)
+    return halves
 
 
 def _poison(error: HubSpotError) -> PoisonRecord:
