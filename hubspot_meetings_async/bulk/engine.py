@@ -146,6 +146,7 @@ class Run(Generic[R, M]):
         self._accepted = 0
         self._in_doubt: set[int] = set()
         self._repeated_keys: set[str] = set()
+        self._reopened: list[Entry] = []
         self._held: list[Entry] = []
         self._turned_away: list[Outcome[Any, Any]] = []
         self._ready: deque[list[Outcome[Any, Any]]] = deque()
@@ -447,6 +448,8 @@ class Run(Generic[R, M]):
             return True
         if standing is not Standing.FRESH and entry is not None:
             self._in_doubt.add(entry.ordinal)
+        if standing is Standing.SETTLED and entry is not None:
+            self._reopened.append(entry)
         known = cast("Resumption", self._resumption).until
         if key is not None and ordinal < known and self._operation.doubt is Doubt.REPEAT:
             # What came after it for this key has to come after it again.
@@ -455,6 +458,13 @@ class Run(Generic[R, M]):
 
     def _release_held(self) -> None:
         held, self._held = self._held, []
+        if self._reopened and self._account.journal is not None:
+            # Ahead of all intents of this run: were it to die now, the next one would not take them for settled.
+            try:
+                self._account.journal.reopen(self._reopened)
+            except JournalError as error:
+                self._doom(error)
+            self._reopened = []
         for entry in held:
             self._cut(entry)
 

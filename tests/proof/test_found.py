@@ -469,3 +469,21 @@ def test_a_record_in_doubt_that_clashes_by_another_value_is_rejected_in_the_end(
         assert len(scene.sent) <= 3
 
     run_virtual(scenario)
+
+
+def test_an_order_that_is_to_be_restored_is_restored_after_another_crash() -> None:
+    """The run that sends an old value again dies before it has sent the newer one again: the next one does
+    (update, seed 174)."""
+
+    async def scenario(rng: random.Random) -> None:
+        scene = Scene(name="upsert", inputs=Inputs.upsert(id_property=KEY), doubt=Doubt.REPEAT, unique_keys=False)
+        scene.answer = lambda inputs: HubSpotUnavailable("lost", status=502) if len(scene.sent) == 1 else None
+        source = [{KEY: "k0", "body": "old"}, {KEY: "k0", "body": "new"}]
+        await scene.run(source, delivery_timeout_s=0.15)
+        assert len(scene.sent) == 2
+        await scene.run(source, dies_after=4)
+        assert scene.known["k0"].properties["body"] == "old"
+        await scene.run(source)
+        assert scene.known["k0"].properties["body"] == "new"
+
+    run_virtual(scenario)

@@ -118,11 +118,18 @@ class Journal:
 
     async def intend(self, entries: Sequence[Entry], *, alone: bool) -> None:
         """These are about to leave; returns when that is durable. Raises: JournalError."""
+        await self._intent(entries, alone=alone)
+
+    def reopen(self, entries: Sequence[Entry]) -> None:
+        """These were settled and will leave again. Taken at once, ahead of what follows. Raises: JournalError."""
+        _ = self._intent(entries, alone=False)
+
+    def _intent(self, entries: Sequence[Entry], *, alone: bool) -> Awaitable[None]:
         ordinals = [entry.ordinal for entry in entries]
         keys = None if entries[0].key is None else [entry.key or "" for entry in entries]
         digests = array("I", [digest(entry) for entry in entries]).tobytes()
         self._intended.update(ordinals)
-        await self._store.append(INTENT, _encode(Intent(pack(ordinals), keys, digests, alone)))
+        return self._store.append(INTENT, _encode(Intent(pack(ordinals), keys, digests, alone)))
 
     def ack(self, outcomes: Iterable[Outcome[Any, Any]]) -> Awaitable[None] | None:
         """These are settled. Taken at once; await what is returned for when it is durable. Raises: JournalError."""
