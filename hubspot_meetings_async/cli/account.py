@@ -9,7 +9,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from ..errors import JournalMismatchError
+from ..errors import JournalError, JournalMismatchError
 from .exits import BROKEN_OFF, DONE, SOME_LEFT, advice, code_of, told
 from .pushing import Account
 from .rejects import Rejects
@@ -68,6 +68,8 @@ def show(account: Account, rejects: Rejects, console: Console, *, title: str, re
         hint = advice(account.failure)
         if hint is not None:
             say(hint)
+        if type(account.failure) is JournalError and rest.journal is None:
+            say("Name another place for the journal with --journal, or do without: --no-journal.")
     _show_left(account, rejects, rest)
 
 

@@ -157,10 +157,12 @@ def _facts(state: _State) -> list[tuple[str, str]]:
 
 
 def _figures(state: _State) -> list[tuple[str, int, str, str]]:
-    why = ", ".join(f"{number:,} {reason}" for reason, number in state.why_ambiguous.items())
+    reasons = state.why_ambiguous
+    why = ", ".join(f"{number:,} {reason}" if len(reasons) > 1 else reason for reason, number in reasons.items())
+    unsent = ": resume names these, and does not send them again" if state.mode == "hold" else ""
     words: dict[OutcomeName, str] = {
-        "ambiguous": why,
-        "in_doubt": "sent, and the run ended before the answer",
+        "ambiguous": f"HubSpot may have done these ({why})",
+        "in_doubt": f"sent, and the run ended before the answer{unsent}",
         "not_sent": "taken from the source, not sent",
     }
     rows = [(name.replace("_", " "), n, words.get(name, ""), _STYLES[name]) for name, n in state.outcomes.items()]

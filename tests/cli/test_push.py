@@ -176,7 +176,48 @@ async def test_records_whose_answer_was_lost_are_named_and_not_sent_twice(tmp_pa
         assert hubspot.stats().records.stored == 2
 
 
+async def test_a_batch_is_given_up_when_its_time_is_over(tmp_path: Path) -> None:
+    (tmp_path / "m.jsonl").write_text(jsonl(1, 2))
+    silent = Silent()
+    async with silent.listening() as url:
+        done = await run("push", "m.jsonl", "--delivery-timeout", "0.5", "--base-url", url, "--json", cwd=tmp_path)
+    assert (done.code, done.account["ambiguous"]) == (1, 2), done.err
+    assert lines_of(tmp_path / "m.jsonl.rejects.jsonl")[0]["reason"].startswith("timeout")
+
+
+async def test_an_account_that_is_being_moved_is_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "m.jsonl").write_text(jsonl(1, 2))
+    async with account() as hubspot:
+        hubspot.faults.fail_next(477, retry_after=3600, operation="meetings.batch_create")
+        push = ["push", "m.jsonl", "--base-url", hubspot.url, "--json"]
+        done = await run(*push, cwd=tmp_path)
+        assert (done.code, done.account["created"]) == (3, 0), done.err
+        hubspot.faults.fail_next(477, retry_after=1, operation="meetings.batch_create")
+        waited = await run(*push, "--wait-for-reset", cwd=tmp_path)
+        assert (waited.code, waited.account["created"]) == (0, 2), waited.err
+
+
+async def test_what_was_written_is_read_back(tmp_path: Path) -> None:
+    (tmp_path / "m.jsonl").write_text(jsonl(1, 2))
+    async with account() as hubspot:
+        push = ["push", "m.jsonl", "--upsert", "--id-property", "booking_ref", "--base-url", hubspot.url, "--json"]
+        assert (await run(*push, "--verify", "values", cwd=tmp_path)).account["differing"] == 0
+        hubspot.faults.fail_next(503, times=None, operation="meetings.batch_read")
+        done = await run(*push, "--verify", "values", cwd=tmp_path)
+    assert (done.account["updated"], done.account["unverified"]) == (2, 2), done.err
+
+
 class TestBrokenOff:
+    async def test_a_place_where_no_journal_can_be(self, tmp_path: Path) -> None:
+        (tmp_path / "m.jsonl").write_text(jsonl(1))
+        async with account() as hubspot:
+            words = ["push", "m.jsonl", "--journal", "none/j", "--base-url", hubspot.url]
+            done = await run(*words, cwd=tmp_path)
+            assert hubspot.stats().records.created == 0
+        assert done.code == 3
+        assert "make it first" in done.err
+        assert "or do without: --no-journal" in done.err
+
     async def test_a_wrong_token(self, tmp_path: Path) -> None:
         (tmp_path / "m.jsonl").write_text(jsonl(*range(150)))
         async with Emulator(tokens=["another"]) as hubspot:

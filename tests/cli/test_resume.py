@@ -155,6 +155,21 @@ class TestExactlyOnce:
             assert hubspot.stats().records.created == len(copies(hubspot)) == 1200
 
 
+async def test_a_second_ctrl_c_ends_at_once_and_the_journal_knows_what_was_under_way(tmp_path: Path) -> None:
+    (tmp_path / "m.jsonl").write_text(jsonl(*range(300)))
+    silent = Silent()
+    async with silent.listening() as url:
+        process = await start("push", "m.jsonl", "--base-url", url, "--json", cwd=tmp_path)
+        await silent.asked.wait()
+        process.send_signal(signal.SIGINT)
+        assert process.stderr is not None
+        await process.stderr.readuntil(b"Ctrl-C again ends at once.")
+        process.send_signal(signal.SIGINT)
+        done = await end(process)
+    assert (done.code, done.out) == (130, "")
+    assert (await status(tmp_path))["outcomes"] == {"in_doubt": 100}
+
+
 class TestRejects:
     async def test_each_is_in_the_file_once_whatever_was_cut_off(self, tmp_path: Path) -> None:
         """Also those that an earlier run was ended before it could write down, and when the file is lost."""
