@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from typing import Final
 
 import pytest
 
 from .checker import problems
+from .network import BODY_FAULTS, FAULTS, READ_FAULTS
 from .plan import PROMISED, Mode
 from .schedule import play
 
@@ -50,3 +52,28 @@ def test_ten_thousand_schedules(mode: Mode, chunk: int) -> None:
     base = int(os.environ.get("SOAK_SEED", "1")) * 1_000_000
     first = base + chunk * _SOAK_CHUNK
     assert not (found := broken(mode, range(first, first + _SOAK_CHUNK))), "\n".join(found)
+
+
+def test_the_weather_is_as_bad_as_it_should_be() -> None:
+    """Every kind of fault, record and end of a session comes up, and a quarter of the requests meets a fault: what is
+    kept here is kept in the rain."""
+    faults: Counter[str] = Counter()
+    ends: set[str] = set()
+    kinds: set[str] = set()
+    codes: Counter[str] = Counter()
+    for mode in PROMISED:
+        for seed in range(60):
+            history = play(mode, seed)
+            now = [request.fault for request in history.network.requests if request.at < history.plan.weather.calm_at]
+            faults.update(now)
+            kinds.update(item.kind for item in history.plan.items)
+            ends.update(s.end.kind for s in history.sessions if s.end is not None and s.interrupted_at is not None)
+            codes.update(history.disk.promised.codes.values())
+    assert {*FAULTS, *BODY_FAULTS, *READ_FAULTS, "fatal"} - {"not sent"} <= faults.keys()
+    assert 0.15 < 1 - faults[""] / faults.total() < 0.45
+    assert ends == {"crash", "power", "cancel", "scope", "stop", "break", "raise"}
+    assert kinds == {"good", "bad", "clash", "poison", "invalid", "double"}
+    assert codes["c"] > 1_000
+    assert codes["u"] > 1_000
+    assert codes["x"] > 100
+    assert codes["?"] > 100
