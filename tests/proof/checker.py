@@ -320,9 +320,7 @@ class Checker:
     def _ordinal(self, item: Item) -> int:
         """Under which number the journal has this record."""
         if self.plan.resume == "key":
-            known = self.history.disk.promised.keys.get(item.key or "")
-            if known is not None:
-                return known
+            return self.history.disk.promised.keys.get(item.key or "", -1)
         return self._ordinals.get(item.index, item.index)
 
 
