@@ -112,9 +112,10 @@ def test_without_free_files_fewer_requests_are_in_flight(tmp_path: Path, mode: s
 
 
 @pytest.mark.row("P3", "P4")
-@pytest.mark.parametrize("mode", ["keyed", "hold"])
-@pytest.mark.parametrize("times", [1, 2])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("number", "times", "mode"),
+    [(signal.SIGINT, 1, "keyed"), (signal.SIGINT, 1, "hold"), (signal.SIGINT, 2, "hold"), (signal.SIGTERM, 1, "hold")],
+)
 def test_a_signal_ends_a_process_and_another_finishes_its_job(
     tmp_path: Path, number: signal.Signals, times: int, mode: str
 ) -> None:
