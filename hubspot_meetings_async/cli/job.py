@@ -21,7 +21,7 @@ from .exits import DONE, SOME_LEFT
 from .pushing import Account, Earlier
 from .pushing import push as push_source
 from .rejects import Rejects, free_name
-from .terminal import command, near, people, say, tally
+from .terminal import near, people, say, tally
 from .wanted import Wanted
 
 __all__ = ["Before", "carry_out", "look"]
@@ -61,7 +61,7 @@ def carry_out(wanted: Wanted, journal: Path | None, before: Before | None, *, js
         ours = before is not None and before.wanted is not None and before.wanted.rejects == wanted.rejects
         rejects = Rejects(Path(wanted.rejects or ""), going_on=ours)
         if journal is not None:
-            _announce(journal, earlier)
+            _announce(wanted, journal, earlier)
 
         async def go() -> Account:
             async with client:
@@ -99,9 +99,10 @@ def _name(wanted: Wanted) -> str:
     return "standard input" if wanted.piped else near(wanted.file)
 
 
-def _announce(journal: Path, earlier: Earlier | None) -> None:
+def _announce(wanted: Wanted, journal: Path, earlier: Earlier | None) -> None:
     if earlier is None:
-        say(f"The journal is {near(journal)}. If this is cut off: {command('resume', near(journal))}", style="dim")
+        hint = "" if wanted.piped else f" If this is cut off: {wanted.finished_by(near(journal))}"
+        say(f"The journal is {near(journal)}.{hint}", style="dim")
     else:
         say(f"Going on with {near(journal)}: {tally(earlier.tally) or 'nothing was sent yet'}", style="dim")
 
@@ -130,5 +131,5 @@ def _rest(wanted: Wanted, journal: Path | None, before: Before | None, account: 
     if wanted.piped or (before is not None and not (before.wanted or wanted).alike(wanted)):
         finish = f"the same command again, with --journal {shlex.quote(near(journal))}"
     else:
-        finish = command("resume", near(journal))
+        finish = wanted.finished_by(near(journal))
     return Rest(journal=near(journal), finish=finish, holds=wanted.holds)

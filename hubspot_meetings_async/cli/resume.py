@@ -18,6 +18,14 @@ __all__ = ["resume"]
 
 def resume(
     journal: Annotated[Path, typer.Argument(metavar="JOURNAL", help="FILE.journal, or what --journal named.")],
+    base_url: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            envvar="HUBSPOT_BASE_URL",
+            help="Say it again if the push was neither to HubSpot nor to this machine: your token goes there.",
+        ),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the account as JSON to stdout.")] = False,
 ) -> None:
     """Finish a push that was cut off.
@@ -32,7 +40,7 @@ def resume(
         before = look(journal)
         if before is None:
             raise ConfigurationError(f"there is no journal {near(journal)}, or nothing in it")
-        code = carry_out(_checked(before.wanted, journal), journal, before, json=json)
+        code = carry_out(_checked(before.wanted, journal, base_url), journal, before, json=json)
     except (ConfigurationError, OSError) as error:
         say(f"hubspot-meetings resume: {told(error)}", style="red")
         raise typer.Exit(USAGE) from None
@@ -42,7 +50,7 @@ def resume(
     raise typer.Exit(code)
 
 
-def _checked(wanted: Wanted | None, journal: Path) -> Wanted:
+def _checked(wanted: Wanted | None, journal: Path, base_url: str | None) -> Wanted:
     """The push, if a command can finish it. Raises: ConfigurationError saying what can."""
     if wanted is None:
         raise ConfigurationError(
@@ -53,6 +61,12 @@ def _checked(wanted: Wanted | None, journal: Path) -> Wanted:
         raise ConfigurationError(
             f"{near(journal)} is of a push from standard input, which can not be read again: pipe the same records "
             "into the same push command, with --journal; it goes on where it stopped"
+        )
+    if not wanted.at_home and base_url != wanted.base_url:
+        # Whoever can slip somebody a journal must not get at the token with it.
+        raise ConfigurationError(
+            f"{near(journal)} is of a push to {wanted.base_url}, which is not HubSpot's own address: if your token may "
+            f"go there, add --base-url {wanted.base_url}"
         )
     if not Path(wanted.file).exists():
         raise ConfigurationError(

@@ -113,14 +113,14 @@ def _source(wanted: Wanted | None) -> str | None:
 
 
 def _next(journal: str, wanted: Wanted | None, counts: dict[OutcomeName, int], *, finished: bool) -> str:
-    if not finished and wanted is None:
+    if finished:
+        left = [name for name in ("rejected", "ambiguous") if counts.get(name)]
+        return command("export", journal, "--only", ",".join(left)) if left else "nothing: every record is done"
+    if wanted is None:
         return f"run the program that made it again, with the same records and journal={journal!r}"
-    if not finished and wanted is not None and wanted.piped:
+    if wanted.piped:
         return f"pipe the same records into the same push again, with --journal {journal}"
-    if not finished:
-        return command("resume", journal)
-    left = [name for name in ("rejected", "ambiguous") if counts.get(name)]
-    return command("export", journal, "--only", ",".join(left)) if left else "nothing: every record is done"
+    return wanted.finished_by(journal)
 
 
 def _show(state: _State, console: Console) -> None:

@@ -10,6 +10,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, cast
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -24,7 +25,7 @@ from ..errors import ConfigurationError
 from ..inputs import Inputs, Record
 from ..limiter import Limits
 from .pushing import Items, line_count
-from .terminal import warn
+from .terminal import command, warn
 
 __all__ = ["Operation", "Wanted"]
 
@@ -109,6 +110,16 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
         """Whether a record whose answer was lost is left ambiguous: it could be created twice."""
         mode = self.on_ambiguous or ("reconcile" if self.key_property else "hold")
         return self.operation == "create" and mode == "hold"
+
+    @property
+    def at_home(self) -> bool:
+        """Whether the token goes to HubSpot itself, or does not leave this machine."""
+        host = urlsplit(self.base_url).hostname or ""
+        return f".{host}".endswith(".hubapi.com") or host in ("127.0.0.1", "::1", "localhost")
+
+    def finished_by(self, journal: str) -> str:
+        """The command that finishes it."""
+        return command("resume", journal, *([] if self.at_home else ["--base-url", self.base_url]))
 
     def with_source_as_it_is(self) -> Wanted:
         """The same, with a note of the source's size and age."""

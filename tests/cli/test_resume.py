@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 
 from hubspot_meetings_async import MeetingsClient
+from hubspot_meetings_async.bulk.journal.store import open_store
+from hubspot_meetings_async.cli.wanted import Wanted
 from hubspot_meetings_async.emulator import Emulator
 
 from .accounts import Silent, account, copies, jsonl, meeting, until
@@ -261,6 +263,19 @@ class TestRefused:
             assert longer.code == 0
             assert "was changed since" in longer.err
             assert hubspot.stats().records.created == RECORDS + 10
+
+    async def test_a_journal_does_not_say_where_the_token_goes(self, tmp_path: Path) -> None:
+        (tmp_path / "m.jsonl").write_text(jsonl(1))
+        elsewhere = "https://hubspot.example.com"
+        wanted = Wanted(file=str(tmp_path / "m.jsonl"), base_url=elsewhere)
+        meta = {"operation": "create", "mode": "hold", "host": "hubspot.example.com", **wanted.meta()}
+        await open_store(tmp_path / "j", meta=meta).aclose()
+        assert (await status(tmp_path, "j"))["next"] == f"hubspot-meetings resume j --base-url {elsewhere}"
+        done = await resume(tmp_path, "j")
+        assert done.code == 2
+        assert "not HubSpot's own address" in done.err
+        agreed = await run("resume", "j", "--base-url", elsewhere, cwd=tmp_path, token=None)
+        assert "HUBSPOT_ACCESS_TOKEN" in agreed.err  # the next thing that is looked at
 
     async def test_a_journal_of_a_program(self, tmp_path: Path) -> None:
         async with account() as hubspot, MeetingsClient("t", base_url=hubspot.url) as client:
