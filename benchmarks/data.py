@@ -1,14 +1,20 @@
-"""The records all contestants send: a hundred, over and over, so that the neutral server's answer fits each batch."""
+"""The records all contestants send and get back: ten thousand, over and over, so that the server's answers fit."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 
-__all__ = ["RECORDS", "records"]
+__all__ = ["DISTINCT", "FIRST_ID", "KEY", "NAMES", "RECORDS", "batches", "id_of", "ids", "records"]
+
+KEY = "booking_ref"
+DISTINCT = 10_000
+"""Enough that no two batches in flight name the same record."""
+FIRST_ID = 9_000_000
 
 RECORDS: list[dict[str, str]] = [
     {
-        "booking_ref": f"B-{number:06}",
+        KEY: f"B-{number:06}",
         "hs_timestamp": "2026-11-23T09:00:00.000Z",
         "hs_meeting_title": f"Quarterly review no. {number}",
         "hs_meeting_body": "<p>Agenda: numbers, plans, questions.</p>" * 4,
@@ -17,11 +23,30 @@ RECORDS: list[dict[str, str]] = [
         "hs_meeting_outcome": "SCHEDULED",
         "hubspot_owner_id": "41629779",
     }
-    for number in range(100)
+    for number in range(DISTINCT)
 ]
+NAMES = [*RECORDS[0], "hs_object_id", "hs_createdate", "hs_lastmodifieddate"]
+
+
+def id_of(number: int) -> str:
+    """HubSpot's id of a record."""
+    return str(FIRST_ID + number % DISTINCT)
 
 
 def records(count: int) -> Iterator[dict[str, str]]:
-    """`count` records, each a dict of its own."""
+    """`count` records; a source that costs next to nothing."""
     for number in range(count):
-        yield dict(RECORDS[number % 100])
+        yield RECORDS[number % DISTINCT]
+
+
+def ids(count: int) -> Iterator[str]:
+    """The ids of `count` records."""
+    for number in range(count):
+        yield id_of(number)
+
+
+def batches(count: int) -> Iterator[list[dict[str, str]]]:
+    """`count` records in lists of a hundred."""
+    source = records(count)
+    while batch := list(islice(source, 100)):
+        yield batch

@@ -1,0 +1,54 @@
+"""CPU of a process that imports a client and makes one: what a command line or a serverless function pays.
+
+Every line is a Python process of its own, in turn, round after round; the figure is user and system time of the whole
+process, and above a process that imports msgspec and asyncio.
+"""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+from collections.abc import Iterator
+
+from .contestants import CONTESTANTS
+from .figures import Table, median
+
+__all__ = ["measure"]
+
+BASE = "msgspec, asyncio"
+_SDK = "import hubspot_sdk; hubspot_sdk.AsyncHubSpot(access_token='t').crm.objects.meetings.batch"
+_CLIENT = "import hubspot; hubspot.Client.create(access_token='t').crm.objects.meetings.batch_api"
+
+SOURCES = {
+    BASE: ("", "import msgspec, asyncio"),
+    "this library": ("report", "from hubspot_meetings_async import MeetingsClient; MeetingsClient('t')"),
+    "aiohttp": (BASE, "import aiohttp"),
+    "hubspot-api-client": ("api-client", _CLIENT),
+    "hubspot-sdk": ("sdk, httpx", _SDK),
+}
+
+
+def measure(*, quick: bool = False, full: bool = False) -> Iterator[Table]:
+    """One table."""
+    del full
+    rounds = 5 if quick else 11
+    took: dict[str, list[float]] = {}
+    for _ in range(rounds + 1):  # the first writes the caches of byte code
+        for name, (needs, source) in SOURCES.items():
+            if needs not in CONTESTANTS or CONTESTANTS[needs].missing() is None:
+                took.setdefault(name, []).append(_cpu_ms(source))
+    table = Table(f"Import and first client (median of {rounds})", ("imports", "ms CPU", "above the first line"))
+    base = median(took[BASE][1:])
+    for name, values in took.items():
+        # Of pairs within a round.
+        above = median(a - b for a, b in zip(values[1:], took[BASE][1:], strict=True))
+        table.add(name, median(values[1:]), above if name != BASE else base - base)
+    yield table
+
+
+def _cpu_ms(source: str) -> float:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, "-c", source], check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) * 1000
