@@ -66,6 +66,7 @@ from .limiter import (
     QuotaStats,
 )
 from .meetings import Listing, Meetings
+from .micro_batch.batcher import MicroBatch
 from .models import (
     MEETING_TO,
     TO_MEETING,
@@ -206,6 +207,7 @@ __all__ = [
     "Meetings",
     "MeetingsClient",
     "MeetingsUser",
+    "MicroBatch",
     "NoLimit",
     "NotFound",
     "NotSent",

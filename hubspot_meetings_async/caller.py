@@ -13,6 +13,7 @@ from contextlib import AsyncExitStack
 from typing import Any, TypeVar
 
 import anyio
+import msgspec
 
 from . import retry
 from .auth import Auth, Secret
@@ -217,8 +218,8 @@ class Caller:
                 slot.answered(headers)
 
         headers = _Headers(token, request.content_type if request.body is not None else None)
-        if trail.before_send is not None:
-            await trail.before_send()
+        if trail.before_send is not None and (body := await trail.before_send()) is not None:
+            request = msgspec.structs.replace(request, body=body)
         response: Response = await self._transport.send(request, headers, on_written=written, on_answered=answered)
         trail.bytes_received += len(response.body)
         trail.status = response.status
@@ -240,6 +241,7 @@ class _Watch:
         "_base_url",
         "_began_at",
         "_began_at_ns",
+        "_bytes_before",
         "_clock",
         "_lane",
         "_on",
@@ -265,6 +267,7 @@ class _Watch:
         self._trail = trail
         self._lane = lane
         self._sent_before = trail.requests
+        self._bytes_before = trail.bytes_sent
         self._seen = trail.bytes_received
         self._began_at = clock()
         self._began_at_ns = time.time_ns()
@@ -293,7 +296,7 @@ class _Watch:
                 cancelled=cancelled,
                 retry_in_s=retry_in_s,
                 correlation_id=trail.correlation_id,
-                bytes_sent=len(request.body or b"") if left else 0,
+                bytes_sent=trail.bytes_sent - self._bytes_before,
                 bytes_received=trail.bytes_received - self._seen,
             )
         )

@@ -9,6 +9,7 @@ import os
 import random
 import ssl as ssl_module
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from types import TracebackType
 from typing import Any, Self, cast
 
@@ -19,9 +20,12 @@ from .breaker import CircuitBreaker
 from .bulk.doors import Bulk
 from .calendar import Calendar
 from .caller import Caller
+from .certainty import OnAmbiguous
 from .errors import ConfigurationError
 from .limiter import Lane, Limiter, Limits, QuotaGate, QuotaStats, search_gate
 from .meetings import Meetings
+from .micro_batch.batcher import MAX_BYTES, MicroBatch
+from .micro_batch.kinds import Kinds
 from .models import PrivateAppTokenInfo
 from .oauth import OAuth
 from .properties import Properties
@@ -173,7 +177,8 @@ class MeetingsClient:
         rng = random.Random()
         policy = retry or RetryPolicy()
         budget = RetryBudget(policy.tokens)
-        caller = Caller(
+        calls = partial(
+            Caller,
             transport=self._transport,
             auth=source,
             limiters={
@@ -183,13 +188,12 @@ class MeetingsClient:
             },
             policy=policy,
             budget=budget,
-            call_s=timeouts.call_s,
             rng=rng,
             breaker=circuit_breaker,
-            validate=validate_responses,
             on_attempt=on_attempt,
             base_url=url,
         )
+        caller = calls(call_s=timeouts.call_s, validate=validate_responses)
         self._call = caller.lane(Lane.INTERACTIVE)
         self.properties = Properties(self._call, api_version=api_version)
         """Definitions of the account's meeting properties, kept for a while."""
@@ -213,6 +217,15 @@ class MeetingsClient:
             rng=rng,
         )
         """Any number of records, one outcome each."""
+        self._batched = Meetings(
+            # Calls in a micro-batch have deadlines of their own, and each input is accounted for.
+            calls(call_s=None, validate=True).lane(Lane.INTERACTIVE),
+            api_version=api_version,
+            properties=self.properties,
+        )
+        self._micro_batch = partial(
+            MicroBatch, call_s=timeouts.call_s, quota=self._gate.stats, policy=policy, budget=budget, rng=rng
+        )
         self._host = url
         self._oauth = source if isinstance(source, OAuth) else None
         if self._oauth is not None:
@@ -239,6 +252,29 @@ class MeetingsClient:
 
     def __repr__(self) -> str:
         return f"<MeetingsClient {self._transport!r}>"
+
+    def micro_batch(
+        self,
+        *,
+        linger_s: float = 0.005,
+        max_inputs: int = 100,
+        max_bytes: int = MAX_BYTES,
+        key_property: str | None = None,
+        on_ambiguous: OnAmbiguous | None = None,
+    ) -> MicroBatch:
+        """Single calls of many tasks, sent together; open it with `async with` and share it.
+
+            async with hubspot.micro_batch(key_property="booking_ref") as batch:
+                meeting = await batch.create({"hs_meeting_title": "Kick-off", "booking_ref": "b-17"})
+
+        `linger_s`: how long a call waits for others. `max_inputs` (1-100) and `max_bytes` of JSON fill a batch.
+        `key_property` and `on_ambiguous` say what follows a create whose answer was lost, as for
+        `hubspot.meetings.create` (there is no `"probe"`).
+
+        Raises: ConfigurationError for options that make no sense or do not go together.
+        """
+        kinds = Kinds(self._batched, self.properties, key_property=key_property, on_ambiguous=on_ambiguous)
+        return self._micro_batch(kinds, linger_s=linger_s, max_inputs=max_inputs, max_bytes=max_bytes)
 
     @property
     def quota(self) -> QuotaStats:

@@ -37,7 +37,7 @@ FLOORS: list[tuple[str, ...]] = [
     ("caller", "bulk.journal"),
     ("bulk.account", "bulk.resuming", "bulk.verifying"),
     ("bulk.carrier",),
-    ("bulk.engine",),
+    ("bulk.engine", "micro_batch"),
     ("bulk.doors",),
     ("client",),
     ("cli", "integrations"),

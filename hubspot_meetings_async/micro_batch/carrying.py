@@ -1,0 +1,214 @@
+"""One batch from its ticket to the outcome of each of its jobs.
+
+This module knows that a batch is filled when its request has its slot of the quota, and not before; what follows each
+answer, a `Carrier` of the bulk engine decides, so that both keep the same promises. It must not know timers, or who
+submits jobs.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import anyio
+import msgspec
+
+from ..bulk.account import Account, Told
+from ..bulk.batches import Batch
+from ..bulk.carrier import Carrier
+from ..bulk.outcomes import Ambiguous, Created, NotSent, Outcome, Rejected, Report
+from ..bulk.pieces import Flight, Piece
+from ..errors import Conflict, HubSpotError, TransportFailed
+from ..inputs import Entry
+from ..models import BatchResponse
+from ..retry import Effect, RetryBudget, RetryPolicy, effect_of
+from ..wire import Trail
+from .queues import Broken, Job, Queue
+
+__all__ = ["Carrying"]
+
+
+class _NobodyWaits(Exception):
+    """All that this request would have carried has gone, or went with another one: its slot goes back unused."""
+
+
+class Carrying:
+    """A ticket at first: it waits for quota, and takes what its queue holds by then; from then on a batch."""
+
+    def __init__(
+        self,
+        queue: Queue,
+        *,
+        on_bound: Callable[[Queue], None],
+        on_released: Callable[[Job], None],
+        policy: RetryPolicy,
+        budget: RetryBudget,
+        rng: random.Random,
+    ) -> None:
+        self._queue = queue
+        self._operation = queue.kind.operation
+        self._on_bound = on_bound
+        self._on_released = on_released
+        self._bound = False
+        self._entries: list[Entry] = []
+        self._flight = Flight(0, [Piece(Batch(0, self._entries))], deadline_at=math.inf)
+        self._account = Account(
+            Report(operation=self._operation.name),
+            quota=lambda: (0, 0.0),
+            on_settled=self._release,
+            on_progress=None,
+            on_bug=_ignore,
+        )
+        self._account.flights[0] = self._flight
+        self._policy = policy
+        self._budget = budget
+        self._rng = rng
+
+    async def carry(self) -> None:
+        """Carry the batch until each of its jobs is told its outcome."""
+        flight = self._flight
+        try:
+            if self._queue.kind.begin is not None and not await self._began(self._queue.kind.begin):
+                return
+            carrier = self._carrier()
+            while flight.pieces:
+                if (told := await carrier.advance(flight)) is not None:
+                    self._tell(told)
+                self._drop_the_gone()
+                flight.pieces = deque(piece for piece in flight.pieces if piece.entries)
+        except _NobodyWaits:
+            pass
+        except Exception as bug:  # noqa: BLE001 - nobody may wait for ever because of a bug
+            self._fail(bug)
+        except BaseException:
+            self._cut_short()
+            raise
+        finally:
+            if not self._bound:
+                self._bound = True
+                self._on_bound(self._queue)
+            self._release(entry for piece in flight.pieces for entry in piece.entries)
+
+    def in_doubt(self, entry: Entry) -> bool:
+        """Whether this entry may be done without an answer that says so."""
+        return any(isinstance(outcome, Ambiguous) for outcome in self._known_of(entry))
+
+    def _carrier(self) -> Carrier:
+        """What follows each answer and each failure of this batch, as in a bulk run."""
+        self._account.began_at = anyio.current_time()
+        return Carrier(
+            msgspec.structs.replace(self._operation, send=self._send),
+            self._account,
+            policy=self._policy,
+            budget=self._budget,
+            rng=self._rng,
+            wait_for_reset=False,
+            on_doomed=_nothing,
+            on_success=_nothing,
+            on_stuck=_nothing,
+        )
+
+    # ---- the way out
+
+    async def _began(self, begin: Callable[[], Any]) -> bool:
+        try:
+            await begin()
+        except HubSpotError as seen:
+            error = seen
+            if effect_of(seen) is Effect.UNKNOWN:  # of that request; nothing of these jobs has left
+                error = TransportFailed(f"nothing was sent: {seen.message}", sent=False)
+                error.__cause__ = seen
+            self._take()
+            for entry in self._entries:
+                entry.record.tell(NotSent(entry.record, entry.ordinal, "stopped", error))
+            return False
+        return True
+
+    async def _send(self, body: bytes, trail: Trail) -> BatchResponse[Any] | None:
+        if self._bound:
+            return await self._operation.send(body, trail)
+        trail.before_send = self._fill
+        try:
+            return await self._operation.send(b"", trail)
+        except HubSpotError:
+            if not self._bound:
+                self._take()  # those that waited for this request get its error
+            raise
+
+    async def _fill(self) -> bytes:
+        """The body, now that the request has its slot; for each attempt anew, as long as HubSpot surely did nothing."""
+        self._drop_the_gone()
+        self._take()
+        return self._operation.inputs.body(self._entries)
+
+    def _take(self) -> None:
+        self._queue.take(self._entries, self)
+        if not self._bound:
+            self._bound = True
+            self._on_bound(self._queue)
+        if not self._entries:
+            raise _NobodyWaits
+
+    def _drop_the_gone(self) -> None:
+        """Carry no further what nobody waits for any more. What has left is as unknown as after any cancel."""
+        for piece in self._flight.pieces:
+            gone = [entry for entry in piece.entries if not entry.record.waiters]
+            if not gone:
+                continue
+            piece.batch.entries[:] = [entry for entry in piece.entries if entry.record.waiters]
+            self._release(gone)
+
+    # ---- the way back
+
+    def _tell(self, told: Told) -> None:
+        for outcome in told.outcomes:
+            job: Job = outcome.record
+            job.tell(self._taken(outcome) if not told.doubtful else outcome)
+        self._account.told(told)
+
+    def _taken(self, outcome: Outcome[Any, Any]) -> Outcome[Any, Any]:
+        """What was found by its key without ever having been in doubt is somebody else's meeting."""
+        if self._operation.name != "create" or not isinstance(outcome, Created) or outcome.new is True:
+            return outcome
+        meeting_id = outcome.meeting.id
+        error = Conflict(
+            f"meeting {meeting_id} has this value of {self._operation.id_property!r} already; nothing was created",
+            category="CONFLICT",
+        )
+        return Rejected(outcome.record, outcome.ordinal, error)
+
+    def _release(self, entries: Iterable[Entry]) -> None:
+        for entry in entries:
+            self._on_released(entry.record)
+
+    # ---- when it can not go on
+
+    def _known_of(self, entry: Entry) -> list[Outcome[Any, Any]]:
+        for piece in self._flight.pieces:
+            if any(one is entry for one in piece.entries):
+                outcomes = self._account.cut_short(self._flight, piece, "cancelled")
+                return [outcome for outcome in outcomes if outcome.ordinal == entry.ordinal]
+        return []
+
+    def _cut_short(self) -> None:
+        for piece in self._flight.pieces:
+            for outcome in self._account.cut_short(self._flight, piece, "cancelled"):
+                outcome.record.tell(outcome)
+
+    def _fail(self, bug: Exception) -> None:
+        if not self._bound:
+            self._queue.take(self._entries, self)
+        for piece in self._flight.pieces:
+            for entry in piece.entries:
+                entry.record.tell(Broken(bug))
+
+
+def _nothing() -> None:
+    """Nobody else is to be told."""
+
+
+def _ignore(_: Exception) -> None:
+    """There is no journal and no progress hook that could fail."""
