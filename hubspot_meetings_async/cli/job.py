@@ -88,8 +88,8 @@ def carry_out(wanted: Wanted, journal: Path | None, before: Before | None, *, js
         if json:
             sys.stdout.buffer.write(as_json(account, rejects, rest, code) + b"\n")
             sys.stdout.flush()
-        if wanted.piped and account.ended_at is None:
-            # A thread may still wait for input; nobody can end that, and closing it would wait for it.
+        if account.ended_at is None and wanted.as_it_was.lines is None:
+            # No plain file: a thread may still wait for input; nobody can end that, and closing it would wait for it.
             sys.stderr.flush()
             os._exit(code)
     return code

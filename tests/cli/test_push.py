@@ -302,6 +302,20 @@ class TestInterrupted:
         assert b"Fatal" not in err
         assert b"Traceback" not in err
 
+    async def test_while_it_waits_for_a_named_pipe(self, tmp_path: Path) -> None:
+        """Whoever writes into it may never end."""
+        os.mkfifo(tmp_path / "pipe.jsonl")
+        silent = Silent()
+        async with silent.listening() as url:
+            process = await start("push", "pipe.jsonl", "--base-url", url, "--json", cwd=tmp_path)
+            writer = await asyncio.to_thread(os.open, tmp_path / "pipe.jsonl", os.O_WRONLY)
+            os.write(writer, jsonl(1).encode())
+            await silent.asked.wait()
+            process.send_signal(signal.SIGINT)
+            done = await end(process)
+            os.close(writer)
+        assert (done.code, done.account["ambiguous"], done.account["journal"]) == (130, 1, None)
+
 
 class TestUsage:
     @pytest.mark.parametrize(
