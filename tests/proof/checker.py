@@ -282,7 +282,7 @@ class Checker:
             return False
         sessions = self.history.sessions
         whole = len(sessions) == 1 and sessions[0].ended and sessions[0].report is not None
-        return whole and not sessions[0].report.unverified  # type: ignore[union-attr]  # `whole` says it is there
+        return whole and at < sessions[0].ended_at and not sessions[0].report.unverified  # type: ignore[union-attr]  # `whole` says it is there
 
     # ---- a job that was let finish
 

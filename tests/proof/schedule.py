@@ -146,6 +146,8 @@ class Play:
                     self.history.done = True
                     break
                 await anyio.sleep(self.rng.choice((0.0, self.rng.uniform(0.0, 60.0))))
+                if plan.live and number > most // 2:
+                    await anyio.sleep_until(plan.weather.calm_at)
         await anyio.sleep(_DRAIN_S)
         return self.history
 
