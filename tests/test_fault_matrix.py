@@ -10,6 +10,7 @@ import ast
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,7 @@ def rows_of(node: ast.AST) -> list[str]:
     ]
 
 
+@cache
 def table() -> dict[str, list[str]]:
     """Rows to tests."""
     found: defaultdict[str, list[str]] = defaultdict(list)
