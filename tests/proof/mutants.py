@@ -39,7 +39,11 @@ from .schedule import replay
 from .simulated_journal import SimulatedStore
 from .world import World
 
-__all__ = ["MUTANTS", "Mutant", "killed_after"]
+__all__ = ["MUTANTS", "Mutant", "as_drawn", "by_ordinal", "killed_after", "not_unique", "silent", "verified"]
+
+
+def as_drawn(plan: Plan) -> None:
+    """Bends nothing."""
 
 
 class Mutant(NamedTuple):
@@ -47,7 +51,7 @@ class Mutant(NamedTuple):
 
     mode: Mode
     breaks: Callable[[], AbstractContextManager[Any]]
-    bend: Callable[[Plan], None] = lambda plan: None
+    bend: Callable[[Plan], None] = as_drawn
 
 
 def killed_after(mutant: Mutant, most: int) -> tuple[int, str] | None:
@@ -276,20 +280,23 @@ async def _no_look_at_the_end(self: Verifier) -> None:
     return
 
 
-def _by_ordinal(plan: Plan) -> None:
+def by_ordinal(plan: Plan) -> None:
+    """Records are known again by their place."""
     plan.resume = "ordinal"
 
 
-def _not_unique(plan: Plan) -> None:
+def not_unique(plan: Plan) -> None:
+    """HubSpot keeps no second copy out."""
     plan.rules.unique = False
 
 
-def _silent(plan: Plan) -> None:
-    # HubSpot's uniqueness makes good for most of it, so that it takes many silent reads.
+def silent(plan: Plan) -> None:
+    """Every other read leaves keys out: HubSpot's uniqueness makes good for fewer of them."""
     plan.weather.rate, plan.weather.reads = 0.5, ("silent",)
 
 
-def _verified(plan: Plan) -> None:
+def verified(plan: Plan) -> None:
+    """Every value is looked at in the end, in a run that is let finish."""
     plan.verify = "final"
     plan.ends.clear()
 
@@ -311,11 +318,11 @@ MUTANTS: Final[dict[str, Mutant]] = {
     "a 2xx is a success for all": Mutant("hold", _settled_by(_all_is_well)),
     "what a 2xx does not name is a success": Mutant("keyed", _settled_by(_unnamed_is_well)),
     "results by their position": Mutant("hold", _settled_by(_by_position)),
-    "HubSpot does not keep keys unique": Mutant("keyed", _operated(), _not_unique),
-    "HubSpot does not keep keys of upserts unique": Mutant("upsert", _operated(), _not_unique),
+    "HubSpot does not keep keys unique": Mutant("keyed", _operated(), not_unique),
+    "HubSpot does not keep keys of upserts unique": Mutant("upsert", _operated(), not_unique),
     "search after 8 s instead of a read": Mutant("keyed", _operated(find="search", settle_s=8.0)),
     "a taken key is a rejection": Mutant("keyed", _replaced(Carrier, "_is_taken", lambda *given: False)),
-    "silence of a read is absence": Mutant("keyed", _replaced(stacks._Ends, "find", _silence_is_absence), _silent),
+    "silence of a read is absence": Mutant("keyed", _replaced(stacks._Ends, "find", _silence_is_absence), silent),
     "nobody looks into the recycling bin": Mutant("keyed", _replaced(World, "by_keys", _live_only)),
     "two batches of one id at once": Mutant("update", _replaced(Cutter, "feed", _not_one_at_a_time)),
     "cancelled is not sent": Mutant("hold", _replaced(Account, "cut_short", _never_in_doubt)),
@@ -325,7 +332,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
     "an outcome not told": Mutant("keyed", _replaced(Account, "settle", _one_not_told)),
     "resume skips records in doubt": Mutant("keyed", _standing(lambda s: _as_settled.get(s, s))),
     "resume resends records in doubt": Mutant("hold", _standing(lambda s: _as_fresh.get(s, s))),
-    "resume is off by one": Mutant("keyed", _replaced(Resumption, "standing", _off_by_one), _by_ordinal),
+    "resume is off by one": Mutant("keyed", _replaced(Resumption, "standing", _off_by_one), by_ordinal),
     "records in doubt that are not reached are unsent": Mutant("keyed", _replaced(Run, "_untaken", _untaken_is_unsent)),
-    "verify='final' looks at nothing": Mutant("update", _replaced(Verifier, "settle", _no_look_at_the_end), _verified),
+    "verify='final' looks at nothing": Mutant("update", _replaced(Verifier, "settle", _no_look_at_the_end), verified),
 }
