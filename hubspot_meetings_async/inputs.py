@@ -198,8 +198,8 @@ def _check_id_property(id_property: object, option: str = "id_property") -> None
 
 def _create_entry(ordinal: int, item: Any, trace: str) -> Entry:
     # The usual record, a plain dict of strings, in four steps: a bulk run spends most of its own time here.
-    kind: type[object] = type(item)
-    if kind is dict and "properties" not in item and {*map(type, item.values())} == _ALL_TEXT:
+    given: object = item
+    if type(given) is dict and "properties" not in item and {*map(type, item.values())} == _ALL_TEXT:
         try:
             return Entry(ordinal, item, encode_plain(_Input(None, None, item, None, trace)), None, trace, item)
         except ValueError:

@@ -17,7 +17,7 @@ NO_LIMIT = 2**31 - 1
 
 def details(portal: Portal, call: Call) -> Answer:
     """`GET /details`."""
-    shown = {
+    shown: dict[str, object] = {
         "portalId": portal.portal_id,
         "accountType": "STANDARD",
         "timeZone": "US/Eastern",

@@ -45,6 +45,7 @@ def strike_before_every_step(mode: Mode, seed: int, how: str, *, full_stack: boo
             assert isinstance(session.error, asyncio.CancelledError), where
 
 
+@pytest.mark.row("X1", "X2", "X3", "X4", "X5", "X6")
 @pytest.mark.parametrize("full_stack", [False, True], ids=["engine", "library"])
 @pytest.mark.parametrize("how", ["cancel", "scope", "crash"])
 @pytest.mark.parametrize("mode", PROMISED)

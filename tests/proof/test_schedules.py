@@ -30,6 +30,7 @@ def broken(mode: Mode, seeds: range) -> list[str]:
     return told
 
 
+@pytest.mark.row("P13", "T21", "T22", "S21")
 @pytest.mark.parametrize("first", range(0, 1_000, _CHUNK))
 @pytest.mark.parametrize("mode", PROMISED)
 def test_nothing_is_lost_doubled_or_told_wrongly(mode: Mode, first: int) -> None:
