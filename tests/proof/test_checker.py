@@ -12,7 +12,7 @@ from hubspot_meetings_async.bulk.outcomes import Ambiguous, Created, NotSent, Re
 from hubspot_meetings_async.errors import RequestRejected
 
 from .checker import problems
-from .plan import Mode, Plan
+from .plan import End, Mode, Plan
 from .schedule import History, Session, replay
 
 
@@ -153,3 +153,17 @@ def test_ambiguous_outcomes_promise_nothing_but_are_counted() -> None:
     changed(history, Ambiguous(outcome.record, outcome.ordinal, "reset"))
     history.disk.promised.codes[outcome.ordinal] = "?"
     assert problems(history) == []
+
+
+@pytest.mark.row("P13")
+@pytest.mark.parametrize(("durability", "safe"), [("power", True), ("process", False)])
+def test_the_hole_of_a_journal_that_is_not_synced_is_real(durability: str, safe: bool) -> None:
+    """Loss of power: with `durability="power"` no record without a key is doubled; with `"process"` some are."""
+    doubled = 0
+    for seed in range(60):
+        plan = Plan.draw("hold", seed)
+        plan.durability, plan.full_stack = durability, False
+        plan.ends = [End("power", "answer", 2.0), End("power", "answer", 2.0)]
+        made = replay(plan).world.made
+        doubled += any(sum(not meeting.copy for meeting in meetings) > 1 for meetings in made.values())
+    assert (doubled == 0) is safe
