@@ -1,4 +1,4 @@
-"""FastAPI apps that run: in this process without a socket, or under uvicorn on a port."""
+"""FastAPI apps that run: in this process without a socket, or under uvicorn on a port; and who connects to HubSpot."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import httpx
 import uvicorn
 from fastapi import FastAPI
 
-__all__ = ["started", "under_uvicorn"]
+__all__ = ["Counted", "counted", "started", "under_uvicorn"]
 
 
 @asynccontextmanager
@@ -51,3 +51,42 @@ async def under_uvicorn(app: FastAPI) -> AsyncGenerator[str, None]:
     finally:
         server.should_exit = True
         await serving
+
+
+class Counted:
+    """A way to the emulator that counts who comes by."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.connections = 0
+
+
+@asynccontextmanager
+async def counted(port: int) -> AsyncGenerator[Counted, None]:
+    """A port that leads to `port`, byte by byte."""
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while data := await reader.read(65_536):
+                writer.write(data)
+                await writer.drain()
+        except ConnectionError:
+            pass
+        finally:
+            writer.close()
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        way.connections += 1
+        there, back = await asyncio.open_connection("127.0.0.1", port)
+        tasks.update((asyncio.create_task(carry(reader, back)), asyncio.create_task(carry(there, writer))))
+
+    server = await asyncio.start_server(connected, "127.0.0.1", 0)
+    way = Counted(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    try:
+        yield way
+    finally:
+        server.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -151,6 +151,20 @@ RULES: dict[str, tuple[str, tuple[str, ...]]] = {
             "test_oauth.py::TestRotation::test_the_callback_comes_before_the_first_use",
         ),
     ),
+    "K20": (
+        "a webhook's signature: constant time, five minutes, raw body",
+        (
+            "integrations/test_webhooks.py::TestSignature::test_a_known_vector",
+            "integrations/test_webhooks.py::TestSignature::test_tampering",
+            "integrations/test_webhooks.py::TestSignature::test_five_minutes_by_the_wall_clock",
+            "integrations/test_webhooks.py::TestSignature::test_the_timestamp_is_signed_too",
+            "integrations/test_webhooks.py::TestSignature::test_the_raw_body_counts",
+            "integrations/test_webhooks.py::TestSignature::test_the_comparison_takes_the_same_time",
+            "integrations/test_webhooks.py::TestSignature::test_a_client_secret_that_can_not_be_one",
+            "integrations/test_webhooks.py::TestSignature::test_refusals_tell_no_secret",
+            "integrations/test_fastapi.py::TestWebhooks::test_what_is_not_hubspots",
+        ),
+    ),
     "K21": (
         "a server's words forge no lines",
         ("security/test_bodies.py::test_forged_lines", "security/test_bodies.py::test_over_sockets"),
@@ -178,7 +192,6 @@ RULES: dict[str, tuple[str, tuple[str, ...]]] = {
 ELSEWHERE = {
     "K15": "an audit of published advisories needs the network: it belongs to CI, as does the lowest version's run",
     "K17": "the journal's file: its mode, symbolic links and contents are tested with the journal, in tests/bulk",
-    "K20": "webhook signatures: the library receives no webhooks",
     "K24": "attestations, pinned build tools and the SBOM belong to the release, which is made outside of the tests",
 }
 """Rules, or parts of them, that no test of this folder can hold, and why."""

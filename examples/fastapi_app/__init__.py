@@ -1,0 +1,1 @@
+"""A service that books and logs meetings."""
