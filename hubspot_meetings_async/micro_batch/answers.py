@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 from typing import Any, TypeVar, cast
 
-from ..bulk.outcomes import Ambiguous, Archived, NotSent, Outcome, Rejected
+from ..bulk.outcomes import Ambiguous, Archived, Created, NotSent, Outcome, Read, Rejected, Updated
 from ..errors import AccountingError, AmbiguousWriteError, HubSpotError, TransportFailed, UnexpectedResponse
 from ..models import Meeting
 from .queues import Broken
@@ -21,6 +21,10 @@ E = TypeVar("E", bound=HubSpotError)
 def meeting_of(outcome: Outcome[Any, Any] | Broken, operation: str) -> Meeting[Any] | None:
     """The meeting that an outcome holds; None for an archived one. Raises: the error that it stands for."""
     match outcome:
+        case Created() | Updated() | Read():
+            return cast("Meeting[Any]", outcome.meeting)
+        case Archived():
+            return None
         case Broken(error=bug):
             raise AccountingError(f"a bug of this library, please report it: {type(bug).__name__}: {bug}") from bug
         case Rejected(error=error):
@@ -33,10 +37,6 @@ def meeting_of(outcome: Outcome[Any, Any] | Broken, operation: str) -> Meeting[A
             )
         case Ambiguous():
             raise _in_doubt(outcome, operation)
-        case Archived():
-            return None
-        case _:
-            return cast("Meeting[Any]", outcome.meeting)
 
 
 def own(error: E) -> E:

@@ -30,7 +30,7 @@ from ..retry import RetryBudget, RetryPolicy
 from .answers import meeting_of
 from .carrying import Carrying
 from .kinds import Kinds
-from .queues import Broken, Job, Keys, Kind, Place, Queue, Waiter
+from .queues import Broken, Job, Keys, Kind, Place, Queue, Told
 
 __all__ = ["MAX_BYTES", "MicroBatch"]
 
@@ -39,10 +39,11 @@ S = TypeVar("S", bound=Struct)
 MAX_BYTES: Final = 1_000_000
 """JSON of one request, as in bulk runs."""
 
-_SCARCE: Final = 0.5
-"""Share of the quota in use from which on batches that are not full are spaced, so that it lasts for the window."""
-_STEEPNESS: Final = 2.78
-"""How the spacing grows beyond that: 1.11 times the quota's own pace at nine tenths, where a steady flow then stays."""
+_STEADY: Final = 0.8
+"""Share of the quota that batches which are not full may take in the long run, evenly spaced."""
+_BURST: Final = 0.2
+"""Share of it that they may take at once after a rest. Together a window's worth: who spends it all at its beginning
+waits for its end."""
 
 
 class MicroBatch:
@@ -104,13 +105,15 @@ class MicroBatch:
         self._ordinal = 0
         self._queues: dict[object, Queue] = {}
         self._keys = Keys()
-        self._pending: dict[Waiter, None] = {}  # in the order of their deadlines, which are all alike far away
+        self._pending: dict[Told, tuple[float, Job]] = {}
+        """Who waits, since when and for what; in the order of their deadlines, which are all alike far away."""
         self._deadline: asyncio.TimerHandle | None = None
         self._ripe: deque[Queue] = deque()
         self._tickets: deque[Carrying] = deque()
         self._paced: asyncio.TimerHandle | None = None
-        self._last_ticket_at = -math.inf
+        self._paid_until = 0.0
         self._tasks: TaskGroup | None = None
+        self._loop = cast("asyncio.AbstractEventLoop", None)  # until it is opened
         self._closing = False
         self._ended = False
 
@@ -208,26 +211,25 @@ class MicroBatch:
 
     async def _submit(self, name: object, make: Callable[[], Kind], item: object) -> Meeting[Any] | None:
         loop = asyncio.get_running_loop()
-        self._need_open(loop)
+        if loop is not self._loop or self._closing:
+            self._need_open(loop)
         queue = self._queues.get(name)
         if queue is None:
             queue = Queue(make(), name, max_inputs=self._max_inputs, max_bytes=self._max_bytes)
         job = self._job(queue, item)
         now = loop.time()
-        waiter = Waiter(job, loop.create_future(), math.inf if self._call_s is None else now + self._call_s)
-        job.waiters.append(waiter)
-        self._pending[waiter] = None
+        told: Told = loop.create_future()
+        job.awaited_by(told)
+        self._pending[told] = (now, job)
         try:
             if job.place is Place.PARKED and self._keys.claim(job):
                 self._enqueue(job, now)
             if self._deadline is None and self._call_s is not None:
-                self._deadline = loop.call_at(waiter.deadline_at, self._expire)
-            outcome = await waiter.future
-        except BaseException:
-            self._leave(waiter)
-            raise
+                self._deadline = loop.call_at(now + self._call_s, self._expire)
+            outcome = await told
         finally:
-            self._pending.pop(waiter, None)
+            if self._pending.pop(told, None) is not None:
+                self._leave(job)
             if self._closing and not self._pending:
                 self._drained.set()
         return meeting_of(outcome, queue.kind.operation.name)
@@ -268,12 +270,10 @@ class MicroBatch:
         elif queue.timer is None and not queue.ripe and queue.uncovered:
             queue.timer = self._loop.call_at(now + self._linger_s, self._linger_over, queue)
 
-    def _leave(self, waiter: Waiter) -> None:
+    def _leave(self, job: Job) -> None:
         """A task waits no longer."""
-        job = waiter.job
-        if waiter in job.waiters:
-            job.waiters.remove(waiter)
-        if job.waiters:
+        job.waiting -= 1
+        if job.waiting:
             return
         if job.place is Place.PARKED:
             job.place = Place.GONE
@@ -301,7 +301,7 @@ class MicroBatch:
         """Send batches that are not full; spaced out where quota is scarce, in turn."""
         while self._ripe:
             now = self._loop.time()
-            may_at = self._last_ticket_at + self._spacing_s()
+            may_at = self._paid_until - self._burst_s()
             if now < may_at:
                 if self._paced is None:
                     self._paced = self._loop.call_at(may_at, self._pace_over)
@@ -315,14 +315,17 @@ class MicroBatch:
         self._paced = None
         self._guarded(self._send_ripe)
 
-    def _spacing_s(self) -> float:
-        if self._closing:
-            return 0.0
+    def _burst_s(self) -> float:
+        """How far ahead of the even spacing a batch that is not full may go."""
+        return math.inf if self._closing else _BURST / _STEADY * self._quota().window_s
+
+    def _pay(self) -> None:
+        """A request takes its share of the quota."""
         stats = self._quota()
-        if not stats.limit:
-            return 0.0
-        used = (stats.in_use + stats.hold) / stats.limit
-        return max(0.0, used - _SCARCE) * _STEEPNESS * stats.window_s / stats.limit
+        spacing_s = stats.window_s / stats.limit / _STEADY if stats.limit else 0.0
+        now = self._loop.time()
+        # No debts beyond that: when full batches have taken the quota, the limiter says how long to wait.
+        self._paid_until = min(max(self._paid_until, now), now + self._burst_s()) + spacing_s
 
     def _open_ticket(self, queue: Queue) -> None:
         carrying = Carrying(
@@ -336,7 +339,7 @@ class MicroBatch:
         self._tickets.append(carrying)
         self._called.set()
         queue.tickets += 1
-        self._last_ticket_at = self._loop.time()
+        self._pay()
 
     def _bound(self, queue: Queue) -> None:
         """A ticket has become a batch, or was not needed."""
@@ -374,16 +377,18 @@ class MicroBatch:
         self._deadline = None
         now = self._loop.time()
         while self._pending:
-            waiter = next(iter(self._pending))
-            if waiter.deadline_at > now:
-                self._deadline = self._loop.call_at(waiter.deadline_at, self._expire)
+            told, (since, job) = next(iter(self._pending.items()))
+            deadline_at = since + (self._call_s or 0.0)
+            if deadline_at > now:
+                self._deadline = self._loop.call_at(deadline_at, self._expire)
                 return
-            self._guarded(self._give_up, waiter)
-            self._pending.pop(waiter, None)
+            self._guarded(self._give_up, told, job)
+            self._pending.pop(told, None)
 
-    def _give_up(self, waiter: Waiter) -> None:
-        waiter.tell(self._too_late(waiter.job))
-        self._leave(waiter)
+    def _give_up(self, told: Told, job: Job) -> None:
+        if not told.done():
+            told.set_result(self._too_late(job))
+        self._leave(job)
 
     def _too_late(self, job: Job) -> Ambiguous[Any] | NotSent[Any]:
         in_doubt = job.carriage is not None and job.carriage.in_doubt(job.entry)
@@ -403,8 +408,8 @@ class MicroBatch:
         try:
             step(*args)
         except Exception as bug:  # noqa: BLE001 - nobody may wait for ever because of a bug
-            for waiter in tuple(self._pending):
-                waiter.tell(Broken(bug))
+            for _, job in tuple(self._pending.values()):
+                job.tell(Broken(bug))
 
     # ---- from the beginning to the end
 
@@ -452,5 +457,5 @@ class MicroBatch:
         for timer in (self._deadline, self._paced, *(queue.timer for queue in self._queues.values())):
             if timer is not None:
                 timer.cancel()
-        for waiter in tuple(self._pending):
-            waiter.tell(NotSent(waiter.job, waiter.job.entry.ordinal, "cancelled"))
+        for _, job in tuple(self._pending.values()):
+            job.tell(NotSent(job, job.entry.ordinal, "cancelled"))

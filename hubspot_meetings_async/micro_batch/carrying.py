@@ -155,23 +155,24 @@ class Carrying:
     def _drop_the_gone(self) -> None:
         """Carry no further what nobody waits for any more. What has left is as unknown as after any cancel."""
         for piece in self._flight.pieces:
-            gone = [entry for entry in piece.entries if not entry.record.waiters]
+            gone = [entry for entry in piece.entries if not entry.record.waiting]
             if not gone:
                 continue
-            piece.batch.entries[:] = [entry for entry in piece.entries if entry.record.waiters]
+            piece.batch.entries[:] = [entry for entry in piece.entries if entry.record.waiting]
             self._release(gone)
 
     # ---- the way back
 
     def _tell(self, told: Told) -> None:
+        may_be_taken = self._operation.key_is_unique and not told.doubtful
         for outcome in told.outcomes:
             job: Job = outcome.record
-            job.tell(self._taken(outcome) if not told.doubtful else outcome)
+            job.tell(self._taken(outcome) if may_be_taken else outcome)
         self._account.told(told)
 
     def _taken(self, outcome: Outcome[Any, Any]) -> Outcome[Any, Any]:
         """What was found by its key without ever having been in doubt is somebody else's meeting."""
-        if self._operation.name != "create" or not isinstance(outcome, Created) or outcome.new is True:
+        if not isinstance(outcome, Created) or outcome.new is True:
             return outcome
         meeting_id = outcome.meeting.id
         error = Conflict(
@@ -181,8 +182,12 @@ class Carrying:
         return Rejected(outcome.record, outcome.ordinal, error)
 
     def _release(self, entries: Iterable[Entry]) -> None:
+        """These are settled, or dropped."""
         for entry in entries:
-            self._on_released(entry.record)
+            job: Job | None = entry.record
+            if job is not None:
+                entry.record = None  # a ring of references would have to wait for the garbage collector
+                self._on_released(job)
 
     # ---- when it can not go on
 

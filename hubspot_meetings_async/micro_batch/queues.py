@@ -16,7 +16,7 @@ from ..bulk.operation import Operation
 from ..bulk.outcomes import Outcome
 from ..inputs import Entry
 
-__all__ = ["Broken", "Carriage", "Job", "Keys", "Kind", "Place", "Queue", "Waiter"]
+__all__ = ["Broken", "Carriage", "Job", "Keys", "Kind", "Place", "Queue", "Told"]
 
 
 class Broken:
@@ -65,48 +65,45 @@ class Kind:
         self.begin = begin
 
 
-class Waiter:
-    """One task that awaits a job's outcome until `deadline_at` (the loop's clock)."""
-
-    __slots__ = ("deadline_at", "future", "job")
-
-    def __init__(self, job: Job, future: asyncio.Future[Outcome[Any, Any] | Broken], deadline_at: float) -> None:
-        self.job = job
-        self.future = future
-        self.deadline_at = deadline_at
-
-    def tell(self, outcome: Outcome[Any, Any] | Broken) -> None:
-        """Wake the task, if nobody did or cancelled it."""
-        if not self.future.done():
-            self.future.set_result(outcome)
+Told = asyncio.Future[Outcome[Any, Any] | Broken]
+"""Where one task waits for the outcome."""
 
 
 class Job:
-    """One input on its way, and who waits for it: one task, or several that read the same."""
+    """One input on its way. `waiting` tasks want its outcome: one, or several that read the same."""
 
-    __slots__ = ("arrived_at", "carriage", "entry", "key", "place", "queue", "waiters")
+    __slots__ = ("_first", "_others", "arrived_at", "carriage", "entry", "key", "place", "queue", "size", "waiting")
 
     def __init__(self, entry: Entry, queue: Queue) -> None:
         self.entry = entry
         entry.record = self  # so that an outcome names its job
         self.queue = queue
+        self.size = len(entry.encoded) + 1
         self.arrived_at = 0.0
         self.place = Place.PARKED
         self.carriage: Carriage | None = None
-        self.waiters: list[Waiter] = []
+        self.waiting = 0
         name = queue.kind.key_property
         self.key = None if name is None or entry.key is None else (name, entry.key)
         """What no two writes in flight may share; None once it is given back."""
+        self._first: Told | None = None
+        self._others: list[Told] | None = None
 
-    @property
-    def size(self) -> int:
-        """Bytes it adds to a body."""
-        return len(self.entry.encoded) + 1
+    def awaited_by(self, told: Told) -> None:
+        """One more task wants to know."""
+        self.waiting += 1
+        if self._first is None:
+            self._first = told
+        else:
+            self._others = [*(self._others or ()), told]
 
     def tell(self, outcome: Outcome[Any, Any] | Broken) -> None:
         """Give the outcome to everybody who waits for it."""
-        for waiter in self.waiters:
-            waiter.tell(outcome)
+        if self._first is not None and not self._first.done():
+            self._first.set_result(outcome)
+        for told in self._others or ():
+            if not told.done():
+                told.set_result(outcome)
 
 
 class Queue:
@@ -146,10 +143,15 @@ class Queue:
     def take(self, entries: list[Entry], carriage: Carriage) -> None:
         """Move jobs from the front to `entries`, as many as fit into a batch with those."""
         size = sum(len(entry.encoded) + 1 for entry in entries)
-        while (job := self.first) is not None:
+        jobs = self._jobs
+        while jobs:
+            job = jobs[0]
+            if job.place is not Place.QUEUED:
+                jobs.popleft()
+                continue
             if len(entries) >= self._max_inputs or (entries and size + job.size > self._max_bytes):
                 return
-            self._jobs.popleft()
+            jobs.popleft()
             self._out(job, Place.TAKEN)
             job.carriage = carriage
             entries.append(job.entry)
