@@ -219,7 +219,7 @@ async def offer_new_times(batch: MicroBatch, meeting_ids: set[str]) -> None:
 if secret := os.environ.get("HUBSPOT_CLIENT_SECRET"):
     events_of = webhook_events(secret, public_url=os.environ.get("PUBLIC_URL"))
 
-    @app.post("/hubspot/webhooks", status_code=204)
+    @app.post("/hubspot/webhooks")
     async def changed(
         events: Annotated[tuple[Event, ...], Depends(events_of)], background: BackgroundTasks, batch: Batch
     ) -> None:

@@ -283,7 +283,7 @@ def webhook_events(
 ) -> Callable[[Request], Awaitable[tuple[Event, ...]]]:
     """A dependency that gives the events of a webhook delivery, once its signature (v3) is found to be HubSpot's.
 
-        @app.post("/hubspot/webhooks", status_code=204)
+        @app.post("/hubspot/webhooks")
         async def changed(events: Annotated[tuple[Event, ...], Depends(webhook_events(client_secret))]) -> None:
             for event in events: ...
 

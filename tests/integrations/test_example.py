@@ -81,7 +81,7 @@ Visit = Callable[[httpx.AsyncClient, int], Awaitable[None]]
 
 
 async def test_under_load(record_property: Record) -> None:
-    """Six hundred requests, fifty visitors at a time: every answer is right, HubSpot sees one client, no error is logged.
+    """Six hundred requests of fifty visitors: every answer is right, HubSpot sees one client, no error is logged.
 
     They log meetings and read them back, read, list, book what others want too, and log references a second time.
     """
@@ -182,7 +182,7 @@ async def test_webhooks() -> None:
             answer = await client.post(
                 "/hubspot/webhooks", content=body, headers=signed(body, url=url, at_s=time.time())
             )
-            assert answer.status_code == 204
+            assert answer.status_code == 200
             with anyio.fail_after(20):
                 await emulator.until_requests(before + 1)
             code = await service.stop()
