@@ -20,7 +20,6 @@ from typing import Any, Final
 
 import anyio
 
-from ..certainty import SETTLE_S
 from ..errors import (
     ConfigurationError,
     Conflict,
@@ -54,7 +53,6 @@ _log = logging.getLogger("hubspot_meetings_async")
 
 _CALM_AFTER = 3
 """Failed requests in a row after which requests go out one at a time, with pauses."""
-_LONGEST_CALM_S = 20.0
 _HOPELESS_AFTER = 10
 """Failed requests in a row after which the run ends."""
 _MOST_TRIES = 5
@@ -123,7 +121,8 @@ class Carrier:
         # HubSpot is in trouble: one request at a time finds out whether it is over, instead of all risking their batch.
         async with self._one_at_a_time:
             if self._failures_in_row >= _CALM_AFTER:
-                await anyio.sleep(self._rng.uniform(0.0, min(_LONGEST_CALM_S, 0.2 * 2.0**self._failures_in_row)))
+                policy = self._policy
+                await anyio.sleep(self._rng.uniform(0.0, min(policy.cap_s, policy.base_s * 2.0**self._failures_in_row)))
             return await self._step(flight, piece)
 
     def give_up(self, flight: Flight, reason: str, *, in_doubt: str | None = None) -> Told | None:
@@ -172,7 +171,7 @@ class Carrier:
         if operation.find is None:
             raise ConfigurationError(f"a bulk {operation.name} has nothing to look records up with")
         if piece.patient or (operation.settle_s and not piece.crashed):
-            await anyio.sleep(operation.settle_s or SETTLE_S)
+            await anyio.sleep(operation.settle_s or operation.patience_s)
         names = dict.fromkeys(name for entry in piece.entries for name in entry.sent or ())
         return await operation.find([entry.key or "" for entry in piece.entries], properties=tuple(names), trail=trail)
 

@@ -141,6 +141,9 @@ class Bulk:
         (60), and sends it again when it is not seen: best effort, since the index lags. `"resend"` sends it again:
         copies.
 
+        A record that makes HubSpot fail, alone and several times, is looked for once more after `settle_s` seconds,
+        since a request that was thought lost may land late; then it is `Rejected` as a `PoisonRecord`.
+
         A batch that HubSpot refuses as a whole is halved until the culprits stand alone. Its documents say that a
         refused batch wrote nothing, which creates without a key rely on; one integrator saw otherwise.
         `split_refused=False` rejects all records of such a batch instead. `verify="values"` reads each batch back and
@@ -168,6 +171,7 @@ class Bulk:
             doubt=Doubt.HOLD if mode == "hold" else Doubt.REPEAT if mode == "resend" else Doubt.FIND,
             find=find,
             settle_s=_seconds(settle_s, SETTLE_S) if mode == "probe" else 0.0,
+            patience_s=_seconds(settle_s, SETTLE_S),
             unique_keys=key_property is not None,
             key_is_unique=reconciles,
             accept_existing=on_existing == "accept",
@@ -232,6 +236,7 @@ class Bulk:
             id_property=id_property,
             find=partial(self._meetings.lookup.by_unique, id_property),
             settle_s=_seconds(settle_s, SETTLE_S) if verify == "final" else 0.0,
+            patience_s=_seconds(settle_s, SETTLE_S),
             verify=_verify(verify),
             read_back=self._read_back,
             quota=self._quota,

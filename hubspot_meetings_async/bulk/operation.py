@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol
 
 from msgspec import Struct
 
+from ..certainty import SETTLE_S
 from ..inputs import Inputs
 from ..lookup import Found
 from ..models import BatchResponse
@@ -52,10 +53,11 @@ class Operation(Struct, frozen=True, kw_only=True):
 
     `send` carries one encoded batch out and answers it (None: 204). `begin` is awaited before the first record is
     taken. `into`: the Struct for properties that are read. `doubt` says what follows a lost answer, after `settle_s`
-    seconds; `find` looks for keys then. `unique_keys`: a key may come once in a run. `key_is_unique`: HubSpot refuses a
-    second record of a key. `accept_existing`: a record whose key was taken before the run counts as done.
-    `split_refused`: a batch refused as a whole is halved until the culprits stand alone. `read_back` serves `verify`.
-    `quota` tells the limit in force and its window in seconds (0: none).
+    seconds; `find` looks for keys then. `patience_s` is left to a late request before a record is given up as poison.
+    `unique_keys`: a key may come once in a run. `key_is_unique`: HubSpot refuses a second record of a key.
+    `accept_existing`: a record whose key was taken before the run counts as done. `split_refused`: a batch refused as a
+    whole is halved until the culprits stand alone. `read_back` serves `verify`. `quota` tells the limit in force and
+    its window in seconds (0: none).
     """
 
     name: str
@@ -67,6 +69,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     doubt: Doubt = Doubt.REPEAT
     find: Find | None = None
     settle_s: float = 0.0
+    patience_s: float = SETTLE_S
     unique_keys: bool = False
     key_is_unique: bool = False
     accept_existing: bool = True

@@ -508,9 +508,9 @@ async def test_a_record_that_makes_hubspot_fail_stands_alone_in_the_end(name: st
         emulator.faults.fail_next(500, times=None, operation=f"meetings.batch_{name}", body_contains='"ref-142"')
         records = bookings(300)
         run = (
-            hubspot.bulk.create(records, key_property=KEY)
+            hubspot.bulk.create(records, key_property=KEY, settle_s=0.05)
             if name == "create"
-            else hubspot.bulk.upsert(records, id_property=KEY)
+            else hubspot.bulk.upsert(records, id_property=KEY, settle_s=0.05)
         )
         end = await ended(run)
         assert end.error is None

@@ -198,7 +198,10 @@ def journal_file(
     path: str | os.PathLike[str], *, durability: Durability, resume: Resume, about: Mapping[str, str] | None = None
 ) -> JournalFile:
     """A `JournalFile` from what a caller gave. Raises: ConfigurationError."""
-    text = os.fspath(path)
+    try:
+        text = os.fspath(path)
+    except TypeError:
+        text = ""
     if not text:
-        raise ConfigurationError("journal= is the path of a file, not an empty string")
+        raise ConfigurationError(f"journal= is the path of a file, not {path!r}")
     return JournalFile(path=text, durability=durability, resume=resume, about=about or {})
