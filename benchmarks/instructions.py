@@ -15,7 +15,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-from .contestants import CONTESTANTS, FLOOR
+from .contestants import CONTESTANTS, FLOOR, OURS
 from .figures import Table
 from .processes import serving
 
@@ -23,7 +23,7 @@ __all__ = ["measure"]
 
 FEW, MORE = 1_000, 6_000
 IN_FLIGHT = 8
-WHO = (FLOOR, "report", "outcomes", "msgspec loop")
+WHO = (FLOOR, OURS, "ours, report", "msgspec loop")
 _COUNTED = re.compile(r"I\s+refs:\s+([\d,]+)")
 
 

@@ -48,7 +48,7 @@ def measure(*, quick: bool = False, full: bool = False) -> Iterator[Table]:
             table.add(
                 name,
                 window.use_first(first),
-                window.use_steady(since=10 if seconds > 25 else 0),
+                window.use_steady(since=10) if seconds > 30 else None,
                 len(window.accepted),
                 len(window.refused),
                 window.fullest_window(),

@@ -22,7 +22,7 @@ _CLIENT = "import hubspot; hubspot.Client.create(access_token='t').crm.objects.m
 
 SOURCES = {
     BASE: ("", "import msgspec, asyncio"),
-    "this library": ("report", "from hubspot_meetings_async import MeetingsClient; MeetingsClient('t')"),
+    "this library": ("ours", "from hubspot_meetings_async import MeetingsClient; MeetingsClient('t')"),
     "aiohttp": (BASE, "import aiohttp"),
     "hubspot-api-client": ("api-client", _CLIENT),
     "hubspot-sdk": ("sdk, httpx", _SDK),

@@ -12,9 +12,9 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NamedTuple
 
-__all__ = ["CONTESTANTS", "FLOOR", "Contestant"]
+__all__ = ["CONTESTANTS", "FLOOR", "OURS", "Contestant"]
 
-FLOOR = "floor"
+FLOOR, OURS = "floor", "ours"
 
 
 class Contestant(NamedTuple):
@@ -49,10 +49,9 @@ _CLIENT = ("hubspot-api-client",)
 CONTESTANTS: dict[str, Contestant] = {
     FLOOR: Contestant("loops:Floor", "aiohttp sends constant bytes and decodes nothing"),
     "floor, uvloop": Contestant("loops:Floor", "the same on uvloop", uvloop=True),
-    "report": Contestant("ours:Reports", "this library: await hubspot.bulk…, the account at the end"),
-    "report, uvloop": Contestant("ours:Reports", "the same on uvloop", uvloop=True),
-    "outcomes": Contestant("ours:Outcomes", "this library: async for over every record's typed outcome"),
-    "outcomes, uvloop": Contestant("ours:Outcomes", "the same on uvloop", uvloop=True),
+    OURS: Contestant("ours:Outcomes", "this library: async for over every record's typed outcome"),
+    "ours, uvloop": Contestant("ours:Outcomes", "the same on uvloop", uvloop=True),
+    "ours, report": Contestant("ours:Reports", "this library: await hubspot.bulk…, the account at the end"),
     "msgspec loop": Contestant("loops:Msgspec", "aiohttp and msgspec by hand: no outcomes, no retries, no limiter"),
     "naive": Contestant("loops:Naive", "aiohttp and the json module, as one writes it in an afternoon"),
     "api-client": Contestant("official_client:Serial", "hubspot-api-client, one call after the other", _CLIENT, True),

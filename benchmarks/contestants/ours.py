@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from itertools import islice
 from types import TracebackType
 from typing import Any, Self
@@ -86,30 +85,23 @@ class Reports(_Ours):
         report = await run
         return report.done
 
-    @property
-    def micro(self) -> Callable[[int], Awaitable[int]] | None:
-        """Many tasks that each await one create; None where the library has no micro-batching."""
-        return self._micro if hasattr(self._client, "micro_batch") else None
-
-    async def _micro(self, count: int) -> int:
-        client: Any = self._client
-        done = 0
-        async with client.micro_batch() as batch:
-            source = records(count)
-            while wave := [batch.create(record) for record in islice(source, TASKS)]:
-                done += sum(bool(meeting.id) for meeting in await asyncio.gather(*wave))
-        return done
+    async def micro(self, count: int) -> int:
+        return await self.create(count, 8)
 
 
 class Outcomes(_Ours):
     """`async for outcome in run`, each with its meeting."""
-
-    async def micro(self, count: int) -> int:
-        return await self.create(count, 8)
 
     async def _settled(self, run: Run[Any, Any]) -> int:
         done = 0
         async with run:
             async for outcome in run:
                 done += isinstance(outcome, (Created, Read)) and bool(outcome.meeting.id)
+        return done
+
+    async def micro(self, count: int) -> int:
+        source, done = records(count), 0
+        async with self._client.micro_batch() as batch:
+            while wave := [batch.create(record) for record in islice(source, TASKS)]:
+                done += len(await asyncio.gather(*wave))
         return done
