@@ -30,7 +30,7 @@ from ..retry import RetryBudget, RetryPolicy
 from .answers import meeting_of
 from .carrying import Carrying
 from .kinds import Kinds
-from .queues import Broken, Job, Keys, Kind, Place, Queue, Told
+from .queues import Broken, Job, Keys, Kind, Place, Queue, Recent, Told
 
 __all__ = ["MAX_BYTES", "MicroBatch"]
 
@@ -105,6 +105,7 @@ class MicroBatch:
         self._ordinal = 0
         self._queues: dict[object, Queue] = {}
         self._keys = Keys()
+        self._created = Recent()
         self._pending: dict[Told, tuple[float, Job]] = {}
         """Who waits, since when and for what; in the order of their deadlines, which are all alike far away."""
         self._deadline: asyncio.TimerHandle | None = None
@@ -332,6 +333,7 @@ class MicroBatch:
             queue,
             on_bound=self._bound,
             on_released=self._release,
+            created=self._created,
             policy=self._policy,
             budget=self._budget,
             rng=self._rng,

@@ -26,7 +26,7 @@ from ..inputs import Entry
 from ..models import BatchResponse
 from ..retry import Effect, RetryBudget, RetryPolicy, effect_of
 from ..wire import Trail
-from .queues import Broken, Job, Queue
+from .queues import Broken, Job, Queue, Recent
 
 __all__ = ["Carrying"]
 
@@ -44,6 +44,7 @@ class Carrying:
         *,
         on_bound: Callable[[Queue], None],
         on_released: Callable[[Job], None],
+        created: Recent,
         policy: RetryPolicy,
         budget: RetryBudget,
         rng: random.Random,
@@ -52,6 +53,7 @@ class Carrying:
         self._operation = queue.kind.operation
         self._on_bound = on_bound
         self._on_released = on_released
+        self._created = created
         self._bound = False
         self._entries: list[Entry] = []
         self._flight = Flight(0, [Piece(Batch(0, self._entries))], deadline_at=math.inf)
@@ -164,17 +166,20 @@ class Carrying:
     # ---- the way back
 
     def _tell(self, told: Told) -> None:
-        may_be_taken = self._operation.key_is_unique and not told.doubtful
+        by_key = self._operation.key_is_unique
         for outcome in told.outcomes:
             job: Job = outcome.record
-            job.tell(self._taken(outcome) if may_be_taken else outcome)
+            job.tell(self._if_its_own(outcome) if by_key else outcome)
         self._account.told(told)
 
-    def _taken(self, outcome: Outcome[Any, Any]) -> Outcome[Any, Any]:
-        """What was found by its key without ever having been in doubt is somebody else's meeting."""
-        if not isinstance(outcome, Created) or outcome.new is True:
+    def _if_its_own(self, outcome: Outcome[Any, Any]) -> Outcome[Any, Any]:
+        """A meeting that was found by its key is not this job's if it was told to another one before."""
+        if not isinstance(outcome, Created):
             return outcome
         meeting_id = outcome.meeting.id
+        if outcome.new is True or meeting_id not in self._created:
+            self._created.add(meeting_id)
+            return outcome
         error = Conflict(
             f"meeting {meeting_id} has this value of {self._operation.id_property!r} already; nothing was created",
             category="CONFLICT",

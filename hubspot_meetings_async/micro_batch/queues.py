@@ -10,13 +10,16 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from ..bulk.operation import Operation
 from ..bulk.outcomes import Outcome
 from ..inputs import Entry
 
-__all__ = ["Broken", "Carriage", "Job", "Keys", "Kind", "Place", "Queue", "Told"]
+__all__ = ["Broken", "Carriage", "Job", "Keys", "Kind", "Place", "Queue", "Recent", "Told"]
+
+
+_REMEMBERED: Final = 5_000
 
 
 class Broken:
@@ -181,6 +184,23 @@ class Queue:
         self._bytes -= job.size
         if self.shared.get(job.entry.key or "") is job:
             del self.shared[job.entry.key or ""]
+
+
+class Recent:
+    """The last some thousand ids, in two generations, so that memory stays flat."""
+
+    def __init__(self) -> None:
+        self._young: set[str] = set()
+        self._old: set[str] = set()
+
+    def add(self, meeting_id: str) -> None:
+        """Remember one."""
+        self._young.add(meeting_id)
+        if len(self._young) >= _REMEMBERED:
+            self._young, self._old = set(), self._young
+
+    def __contains__(self, meeting_id: str) -> bool:
+        return meeting_id in self._young or meeting_id in self._old
 
 
 class Keys:
