@@ -76,7 +76,7 @@ class WriteOptions(RunOptions, total=False):
     `durability`: `"power"` (a batch leaves only when its intent is on the disk), `"process"` (outlives a crash of the
     process; after a power cut, records without a key may be sent twice) or `"none"` (in memory).
     `resume` says how records are known again: `"ordinal"`: the source gives the same ones in the same order; `"key"`:
-    in any order, by id or key property (some 120 bytes of memory a record).
+    in any order, by id or key property, each of which comes once (some 120 bytes of memory a record).
     `about` are strings kept in the journal for people, such as the name of the source.
     """
 
