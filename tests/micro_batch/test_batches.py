@@ -6,7 +6,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from itertools import pairwise
-from typing import Any
+from typing import Any, NoReturn
 
 import anyio
 import pytest
@@ -14,10 +14,13 @@ import pytest
 from hubspot_meetings_async import (
     AccountingError,
     AmbiguousWriteError,
+    DailyLimitExceeded,
     DeadlineExceeded,
     HubSpotError,
+    Lane,
     Meeting,
     MicroBatch,
+    NoLimit,
     QuotaGate,
     RateLimited,
     TransportFailed,
@@ -315,8 +318,23 @@ class TestWhenItFails:
 
         assert [type(result) for result in run(scenario)] == [AccountingError] * 3
 
-    def test_the_error_of_a_request_that_never_left(self) -> None:
-        """It is told to those that waited for that request."""
+    def test_the_error_of_a_request_that_got_no_slot(self) -> None:
+        """It is told to those that waited for that request, a hundred each; nothing was sent."""
+        hubspot = QuickHubSpot()
+
+        class Spent(NoLimit):
+            def slot(self, lane: Lane, *, at_head: bool = False) -> NoReturn:
+                raise DailyLimitExceeded("the calls of the day are spent", policy="DAILY")
+
+        async def scenario() -> list[Any]:
+            async with micro_batch(hubspot, limiter=Spent(), call_s=60.0) as batch:
+                return await together([batch.create(marked(n)) for n in range(150)])
+
+        assert [type(result) for result in run(scenario)] == [DailyLimitExceeded] * 150
+        assert hubspot.arrivals == []
+
+    def test_refused_by_the_limit_to_the_end(self) -> None:
+        """After the retries, each is told so."""
         hubspot = QuickHubSpot()
         hubspot.statuses = [429] * 1_000
 
