@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 
-__all__ = ["DISTINCT", "FIRST_ID", "KEY", "NAMES", "RECORDS", "batches", "id_of", "ids", "records"]
+__all__ = ["ALL", "DISTINCT", "FIRST_ID", "KEY", "NAMES", "RECORDS", "batches", "id_of", "ids", "records"]
 
 KEY = "booking_ref"
 DISTINCT = 10_000
 """Enough that no two batches in flight name the same record."""
 FIRST_ID = 9_000_000
 
-RECORDS: list[dict[str, str]] = [
+ALL: list[dict[str, str]] = [
     {
         KEY: f"B-{number:06}",
         "hs_timestamp": "2026-11-23T09:00:00.000Z",
@@ -25,7 +25,9 @@ RECORDS: list[dict[str, str]] = [
     }
     for number in range(DISTINCT)
 ]
-NAMES = [*RECORDS[0], "hs_object_id", "hs_createdate", "hs_lastmodifieddate"]
+RECORDS = ALL[:100]
+"""One batch."""
+NAMES = [*ALL[0], "hs_object_id", "hs_createdate", "hs_lastmodifieddate"]
 
 
 def id_of(number: int) -> str:
@@ -36,7 +38,7 @@ def id_of(number: int) -> str:
 def records(count: int) -> Iterator[dict[str, str]]:
     """`count` records; a source that costs next to nothing."""
     for number in range(count):
-        yield RECORDS[number % DISTINCT]
+        yield ALL[number % DISTINCT]
 
 
 def ids(count: int) -> Iterator[str]:

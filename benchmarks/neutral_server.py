@@ -20,7 +20,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from .data import DISTINCT, NAMES, RECORDS, id_of
+from .data import ALL, DISTINCT, NAMES, id_of
 
 __all__ = ["Connection", "answer_to", "batch_answer", "http", "main", "serve"]
 
@@ -43,7 +43,7 @@ def _meeting(number: int) -> bytes:
     system = {"hs_object_id": id_of(number), "hs_createdate": moment, "hs_lastmodifieddate": moment}
     body: dict[str, Any] = {
         "id": id_of(number),
-        "properties": {**RECORDS[number], **system},
+        "properties": {**ALL[number], **system},
         "createdAt": moment,
         "updatedAt": moment,
         "archived": False,

@@ -65,7 +65,7 @@ async def _ours(url: str, seconds: float) -> None:
 
     def source() -> Iterator[dict[str, str]]:
         while time.monotonic() < until:
-            yield from RECORDS[:100]
+            yield from RECORDS
 
     async with MeetingsClient("token", base_url=url) as hubspot:
         run = hubspot.bulk.create(source(), workers=IN_FLIGHT, read_in_thread=False)
@@ -78,7 +78,7 @@ async def _first_idea(url: str, seconds: float) -> None:
     from aiolimiter import AsyncLimiter
 
     limiter, until = AsyncLimiter(LIMIT, 10), time.monotonic() + seconds
-    body = json.dumps({"inputs": [{"properties": record} for record in RECORDS[:100]]}).encode()
+    body = json.dumps({"inputs": [{"properties": record} for record in RECORDS]}).encode()
 
     async def work(session: aiohttp.ClientSession) -> None:
         while time.monotonic() < until:

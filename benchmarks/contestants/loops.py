@@ -12,7 +12,7 @@ from typing import Any, Self
 import aiohttp
 import msgspec
 
-from ..data import DISTINCT, KEY, NAMES, RECORDS, batches, id_of, ids
+from ..data import ALL, DISTINCT, KEY, NAMES, RECORDS, batches, id_of, ids
 from ..neutral_server import LISTED, batch_answer
 
 MEETINGS = "/crm/v3/objects/meetings"
@@ -77,11 +77,11 @@ class Floor(_Loop):
         return count
 
     async def create(self, count: int, in_flight: int) -> int:
-        inputs = [{"properties": record} for record in RECORDS[:100]]
+        inputs = [{"properties": record} for record in RECORDS]
         return await self._constant(f"{MEETINGS}/batch/create", inputs, count, in_flight)
 
     async def upsert(self, count: int, in_flight: int) -> int:
-        inputs = [{"id": record[KEY], "idProperty": KEY, "properties": record} for record in RECORDS[:100]]
+        inputs = [{"id": record[KEY], "idProperty": KEY, "properties": record} for record in RECORDS]
         return await self._constant(f"{MEETINGS}/batch/upsert", inputs, count, in_flight)
 
     async def read(self, count: int, in_flight: int) -> int:
@@ -160,7 +160,7 @@ class Naive(_Loop):
 
     async def single(self, count: int) -> int:
         for number in range(count):
-            body = {"properties": RECORDS[number % DISTINCT]}
+            body = {"properties": ALL[number % DISTINCT]}
             async with self._session.post(MEETINGS, json=body, headers=HEADERS) as answer:
                 assert (await answer.json())["id"]
         return count
@@ -260,7 +260,7 @@ class Msgspec(_Loop):
 
     async def single(self, count: int) -> int:
         for number in range(count):
-            body = self._encode({"properties": RECORDS[number % DISTINCT]})
+            body = self._encode({"properties": ALL[number % DISTINCT]})
             assert self._meeting.decode(await self._post(MEETINGS, body)).id
         return count
 

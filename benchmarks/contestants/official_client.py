@@ -11,7 +11,7 @@ from typing import Any, Self
 import hubspot
 from hubspot.crm.objects import meetings as api
 
-from ..data import DISTINCT, KEY, NAMES, RECORDS, batches, ids
+from ..data import ALL, DISTINCT, KEY, NAMES, batches, ids
 from ..neutral_server import LISTED, batch_answer
 
 THREADS = 16
@@ -75,7 +75,7 @@ class Serial:
             body = api.SimplePublicObjectInputForCreate(associations=[], properties=record)
             return bool(self._basic.create(body).id)
 
-        return self._each(call, islice(cycle(RECORDS), count))
+        return self._each(call, islice(cycle(ALL), count))
 
     async def export(self, count: int) -> int:
         done, after = 0, str(LISTED - count)
