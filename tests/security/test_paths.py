@@ -198,8 +198,13 @@ ELSEWHERE = {
 }  # fmt: skip
 """Parameters that no path is made of."""
 NUMBERS = {"limit", "archived", "max_batch_bytes", "workers", "split_refused", "settle_s", "months", "month_offset",
-           "has_unique_value", "include_invite_description", "refresh_token"}  # fmt: skip
-AS_ELSEWHERE = {("associations.create_label", "name"), ("meetings.create", "key_property")}
+           "has_unique_value", "include_invite_description", "refresh_token", "linger_s", "max_inputs",
+           "max_bytes"}  # fmt: skip
+AS_ELSEWHERE = {
+    ("associations.create_label", "name"),
+    ("meetings.create", "key_property"),
+    ("micro_batch", "key_property"),
+}
 """Places named like some of a path, that stand in a body."""
 
 ROOMS = ("account", "meetings", "associations", "associations.v3", "properties", "scheduler", "calendar", "bulk")
