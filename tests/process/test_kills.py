@@ -122,8 +122,11 @@ def test_a_library_that_is_not_safe_is_found_out(
     assert done.verdict.wrong[seen]
 
 
+_MOST_JOBS = 260
+
+
 @pytest.mark.soak
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(400)
 def test_hundreds_of_kills_lose_and_double_nothing(
     births: Nursery, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
@@ -135,7 +138,13 @@ def test_hundreds_of_kills_lose_and_double_nothing(
     figures: Counter[str] = Counter()
     reached: Counter[str] = Counter()
     wrong = []
-    for number, plan in enumerate(plans):
+    for number in range(_MOST_JOBS):
+        if number == len(plans):
+            if reached["random"] >= 105 and reached.total() >= 255:
+                break
+            # A swift machine is done before its last deaths: some more jobs, which die sooner.
+            plans.append([rng.uniform(0.01, 0.1) for _ in range(7)])
+        plan = plans[number]
         # Nothing is looked for where records are held or sent again.
         modes = ("keyed",) if plan[-1] == "in_reconcile:1" else ("keyed", "keyed", "hold", "upsert", "update")
         mode = rng.choice(modes)

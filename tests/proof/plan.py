@@ -129,7 +129,8 @@ class Plan:
                     item.kind, item.key = "double", earlier.key
                     item.record = {**item.record, KEY: earlier.key}
         if mode == "keyed" and rng.random() < 0.3:
-            self.others = [i.key for i in self.items if i.key is not None and rng.random() < 0.05]
+            taken = [i.key for i in self.items if i.key is not None and rng.random() < 0.05]
+            self.others = list(dict.fromkeys(taken))  # two records may have one key, and somebody makes it once
 
     def _item(self, rng: random.Random, index: int, distinct: int) -> Item:
         mark, title = f"r{index}", rng.choice(("Review", "Kick-off of the project"))

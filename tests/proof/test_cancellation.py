@@ -32,7 +32,7 @@ def strike_before_every_step(mode: Mode, seed: int, how: str, *, full_stack: boo
     whole = struck(mode, seed, how, 10**9, full_stack=full_stack)
     assert problems(whole) == []
     steps = whole.sessions[0].steps
-    assert steps > 20
+    assert steps > 10
     for step in range(1, steps + 1):
         history = struck(mode, seed, how, step, full_stack=full_stack)
         where = f"{mode}, seed {seed}, {how} before step {step} of {steps}"

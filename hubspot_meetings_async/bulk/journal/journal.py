@@ -106,7 +106,8 @@ class Journal:
     def __init__(self, store: Store, past: Past, *, resume: Resume) -> None:
         self._store = store
         self._intended: set[int] = set()
-        self._noted = past.hubspot_began_at is not None
+        # Only the first run can tell when the job began; a later one's clock would call the first one's work foreign.
+        self._noted = past.sessions > 0
         self.past = past
         self.resume: Resume = resume
         self.first_ordinal = 0 if resume == "ordinal" else past.next_ordinal
