@@ -10,7 +10,6 @@ import ipaddress
 import os
 import re
 import ssl as ssl_module
-import urllib.request
 from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn, TypeAlias, cast
 from urllib.parse import unquote, urlsplit
@@ -220,6 +219,8 @@ def proxy_of(proxy: object, proxy_headers: object, *, trust_env: bool, base_url:
 
 def _from_environment(base_url: str) -> str | None:
     parts = urlsplit(base_url)
+    import urllib.request  # twelve milliseconds, for who asks for it
+
     settings = urllib.request.getproxies_environment()
     # The standard library's own reading of NO_PROXY, which its type stubs leave out.
     if urllib.request.proxy_bypass_environment(parts.netloc, settings):  # type: ignore[attr-defined]
