@@ -23,7 +23,6 @@ from typing import Any
 import msgspec
 
 from hubspot_meetings_async import MeetingsClient, NoLimit, RetryPolicy, Timeouts
-from hubspot_meetings_async.bulk import carrier
 from hubspot_meetings_async.bulk.account import Account
 from hubspot_meetings_async.bulk.carrier import Carrier
 from hubspot_meetings_async.bulk.engine import Run
@@ -299,8 +298,6 @@ def born(job: Job) -> None:
 
 def nursery() -> None:
     """Fork for each job that is read, and say how each ended."""
-    # HubSpot fails on purpose here: nobody needs to wait until it feels better.
-    carrier._LONGEST_CALM_S = 0.05
     children = {signal.SIGCHLD}
     signal.pthread_sigmask(signal.SIG_BLOCK, children)
     for line in sys.stdin:

@@ -17,7 +17,6 @@ from typing import Any
 import msgspec
 
 from hubspot_meetings_async import MeetingsClient, NoLimit, Timeouts
-from hubspot_meetings_async.bulk import carrier
 
 from .child import Job, records_of, run_of, work
 
@@ -139,7 +138,6 @@ def slow_syncs(job: Job) -> None:
 
 
 if __name__ == "__main__":
-    carrier._LONGEST_CALM_S = 0.05
     scenes: dict[str, Scene] = {
         scene.__name__: scene
         for scene in (plain, hurried, impatient, left, hungry, unclosed, few_files, small_files, sync_fails, slow_syncs)
