@@ -1,7 +1,7 @@
 """pytest plugin: a HubSpot account of its own for every test that asks for the fixture `hubspot_emulator`.
 
-Knows pytest. Stands outside the package because pytest imports it in every run: it must not import the package, nor
-anything that is not there anyway, before a test asks for the fixture.
+This module knows pytest, and what a test may ask for. It must not know the client. pytest imports it in every run: it
+imports nothing heavy (aiohttp, the emulator) before a test asks for the fixture.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from hubspot_meetings_async.emulator import ThreadedEmulator
+    from .emulator import ThreadedEmulator
 
 __all__ = ["hubspot_emulator", "hubspot_emulator_options", "hubspot_environment"]
 
@@ -83,7 +83,7 @@ def pytest_runtest_makereport(
 
 def _emulator(words: dict[str, Any]) -> ThreadedEmulator:
     """The account these words describe. Raises: ValueError that names the word."""
-    from hubspot_meetings_async.emulator import TOKEN, Emulator, ThreadedEmulator
+    from .emulator import TOKEN, Emulator, ThreadedEmulator
 
     known = [*inspect.signature(Emulator).parameters, "token", "unique_properties"]
     foreign = [word for word in words if word not in known]
