@@ -9,6 +9,7 @@ at a time; lists and other containers have them at hand.
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Collection, Iterable, Iterator
 from typing import Final, Generic, TypeVar
 
@@ -34,12 +35,12 @@ Accept = Callable[[list[E]], bool]
 """Takes some in, on the loop; True when the source shall rest, since there is something to do with what came."""
 
 
-class Source(Generic[R]):
+class Source(ABC, Generic[R]):
     """Where records come from."""
 
+    @abstractmethod
     async def pull(self, form: Form[R, E], accept: Accept[E]) -> bool:
         """Give formed records to `accept` until it says to rest; False at the end. Raises: what the source raises."""
-        raise NotImplementedError
 
     def stop(self) -> None:
         """End the wait for a record, where one can be ended."""
