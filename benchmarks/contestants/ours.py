@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from itertools import islice
 from types import TracebackType
 from typing import Any, Self
@@ -21,7 +22,7 @@ TASKS = 2_000
 BOUNDLESS = Limits(per_ten_seconds=100_000_000, search_per_second=1_000_000)
 
 
-class _Ours:
+class _Ours(ABC):
     def __init__(self, base_url: str) -> None:
         self._client = MeetingsClient("token", base_url=base_url, limits=BOUNDLESS)
 
@@ -34,8 +35,9 @@ class _Ours:
     ) -> None:
         await self._client.aclose()
 
+    @abstractmethod
     async def _settled(self, run: Run[Any, Any]) -> int:
-        raise NotImplementedError
+        """Run to the end; returns how many records were done."""
 
     async def create(self, count: int, in_flight: int) -> int:
         return await self._settled(self._client.bulk.create(records(count), workers=in_flight, read_in_thread=False))
