@@ -205,8 +205,9 @@ class MeetingsClient:
         """Meeting links: booking information, free slots, bookings."""
         self.calendar = Calendar(self._call, api_version=api_version)
         """Events in a user's calendar that are meetings too."""
-        self.account = Account(self._call, api_version=api_version)
-        """The account that the token belongs to."""
+        learn_daily = self._gate.learn_daily if isinstance(self._gate, QuotaGate) else None
+        self.account = Account(self._call, api_version=api_version, learn_daily=learn_daily)
+        """The account that the token belongs to, and its calls of the day."""
         self.bulk = Bulk(
             Meetings(caller.lane(Lane.BULK), api_version=api_version, properties=self.properties),
             properties=self.properties,

@@ -67,6 +67,16 @@ class QuotaStats(msgspec.Struct, frozen=True, kw_only=True):
     daily_resets_at: datetime | None = None
     stamp_bound_s: float | None = None
 
+    @property
+    def used(self) -> int:
+        """Calls of the window that are spent: ours, and what others are known to use."""
+        return self.in_use + self.hold
+
+    @property
+    def left(self) -> int:
+        """Calls that are left in the window; what is left today is `daily_remaining`, until `daily_resets_at`."""
+        return max(0, self.limit - self.used)
+
 
 class Slot(Protocol):
     """The right to send one request. Tell it what happens to the request, at the moment it happens.

@@ -5,7 +5,7 @@ Property keys stay as HubSpot spells them; all other names are HubSpot's in snak
 `None` is HubSpot's null. Fields that HubSpot adds later are ignored on purpose.
 """
 
-from .account import AccountDetails
+from .account import AccountDetails, DailyUsage
 from .associations import (
     MEETING_TO,
     TO_MEETING,
@@ -121,6 +121,7 @@ __all__ = [
     "CalendarEventValues",
     "ConsentCheckbox",
     "ConsentResponse",
+    "DailyUsage",
     "DefaultAssociation",
     "DisplayInfo",
     "DurationAvailability",

@@ -8,8 +8,9 @@ HubSpot: https://developers.hubspot.com/docs/api-reference/account-account-info-
 from __future__ import annotations
 
 from .forms import Received
+from .tolerant import Moment
 
-__all__ = ["AccountDetails"]
+__all__ = ["AccountDetails", "DailyUsage"]
 
 
 class AccountDetails(Received, frozen=True, kw_only=True):
@@ -25,3 +26,17 @@ class AccountDetails(Received, frozen=True, kw_only=True):
     company_currency: str | None = None
     data_hosting_location: str | None = None
     ui_domain: str | None = None
+
+
+class DailyUsage(Received, frozen=True, kw_only=True):
+    """How the account's calls of the day stand, all its private apps together; `resets_at` is the next midnight there.
+
+    The count is that of `collected_at`. `fetch_status` is `SUCCESS` where HubSpot could count.
+    """
+
+    name: str | None = None
+    usage_limit: int | None = None
+    current_usage: int | None = None
+    collected_at: Moment | None = None
+    fetch_status: str | None = None
+    resets_at: Moment | None = None
