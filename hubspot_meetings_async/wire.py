@@ -141,9 +141,10 @@ class Trail(Struct):
 
     `in_doubt` is True from the moment request headers left until an answer settles what happened: whoever is
     cancelled meanwhile knows from it that the write may have been done. Moments are on the loop's clock. `date`,
-    `status` and `correlation_id` are those of the last answer. `before_send` is awaited when a request has its slot of
-    the quota and before its first byte leaves; a body that it gives is sent instead of the request's, and what it
-    raises ends the call. `on_sent` is called, in the loop, whenever request headers have left.
+    `status` and `correlation_id` are those of the last answer. `run_id` names the run it belongs to. `before_send` is
+    awaited when a request has its slot of the quota and before its first byte leaves; a body that it gives is sent
+    instead of the request's, and what it raises ends the call. `on_sent` is called, in the loop, whenever request
+    headers have left.
     """
 
     requests: int = 0
@@ -157,6 +158,7 @@ class Trail(Struct):
     date: str | None = None
     status: int | None = None
     correlation_id: str | None = None
+    run_id: str | None = None
     before_send: Callable[[], Awaitable[bytes | None]] | None = None
     on_sent: Callable[[], None] | None = None
 

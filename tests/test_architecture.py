@@ -32,7 +32,7 @@ FLOORS: list[tuple[str, ...]] = [
     ("certainty",),
     ("meetings", "associations"),
     ("bulk.outcomes",),
-    ("bulk.settling", "bulk.pieces", "bulk.operation"),
+    ("bulk.settling", "bulk.pieces", "bulk.operation", "bulk.events"),
     ("bulk.columns", "bulk.csv_rows", "bulk.lines", "bulk.sources"),
     ("caller", "bulk.journal"),
     ("bulk.account", "bulk.resuming", "bulk.verifying"),

@@ -16,6 +16,7 @@ import msgspec
 from ..errors import AccountingError, HubSpotError, JournalError
 from ..inputs import Entry
 from ..wire import Trail
+from .events import RunWatch
 from .journal.journal import Journal
 from .outcomes import Ambiguous, NotSent, Outcome, Report
 from .pieces import Flight, Piece
@@ -50,12 +51,14 @@ class Account:
         on_settled: Callable[[list[Entry]], None],
         on_progress: Callable[[Report], None] | None,
         on_bug: Callable[[Exception], None],
+        watch: RunWatch | None = None,
     ) -> None:
         self.report = report
         self.flights: dict[int, Flight] = {}
         self.failure: Exception | None = None
         self.journal: Journal | None = None
         self.began_at = 0.0
+        self.watch = watch
         self._quota = quota
         self._on_settled = on_settled
         self._on_progress = on_progress
@@ -99,6 +102,8 @@ class Account:
                 outcomes = self._unjournaled(outcomes, error)
         told = Told(outcomes, entries, ack, doubtful)
         self._untold[id(told)] = told
+        if self.watch is not None:
+            self.watch.settled(outcomes)
         if self._on_progress is not None:
             try:
                 self._on_progress(self.snapshot(ended=False))

@@ -134,6 +134,8 @@ class Carrier:
         """Wait until it is of use to try (again)."""
         if self._paused_until > anyio.current_time():
             await anyio.sleep_until(self._paused_until)
+            if self._account.watch is not None:
+                self._account.watch.resumed()
         if piece.tries and not piece.ask and self._failures_in_row < _CALM_AFTER:
             wait_s = backoff_s(piece.error, failures=piece.tries, policy=self._policy, rng=self._rng)
             if piece.error is not None and not self._budget.take(piece.error):
@@ -439,6 +441,8 @@ class Carrier:
         else:
             return False
         self._paused_until = max(self._paused_until, anyio.current_time() + wait_s)
+        if self._account.watch is not None:
+            self._account.watch.paused(error, wait_s)
         return True
 
     # ---- small steps

@@ -24,6 +24,7 @@ from ..properties import Properties
 from ..retry import RetryBudget, RetryPolicy
 from ..wire import Replay
 from .engine import Options, Run
+from .events import OnRunEvent
 from .journal.journal import Job, Resume, journal_file
 from .operation import Doubt, Find, Operation, Verify
 from .outcomes import Report
@@ -107,7 +108,9 @@ class Bulk:
         policy: RetryPolicy,
         budget: RetryBudget,
         rng: random.Random,
+        on_event: OnRunEvent | None = None,
     ) -> None:
+        self._on_event = on_event
         self._meetings = meetings
         self._properties = properties
         self._account = account
@@ -349,7 +352,14 @@ class Bulk:
         job: Callable[[], Awaitable[Job]] | None,
     ) -> Run[R, Any]:
         return Run(
-            operation, records, options=options, job=job, rng=self._rng, policy=self._policy, budget=self._budget
+            operation,
+            records,
+            options=options,
+            job=job,
+            rng=self._rng,
+            policy=self._policy,
+            budget=self._budget,
+            on_event=self._on_event,
         )
 
     async def _need_key(self, name: str) -> None:

@@ -31,6 +31,7 @@ from ..retry import RetryBudget, RetryPolicy
 from .account import Account, Told
 from .batches import Batch, Cutter
 from .carrier import Carrier
+from .events import OnRunEvent, watch
 from .journal.journal import Job, JournalPlace
 from .operation import Doubt, Operation
 from .outcomes import Ambiguous, M, Outcome, R, Rejected, Report
@@ -105,6 +106,7 @@ class Run(Generic[R, M]):
         rng: random.Random,
         policy: RetryPolicy | None = None,
         budget: RetryBudget | None = None,
+        on_event: OnRunEvent | None = None,
     ) -> None:
         _check(records)
         self._operation = operation
@@ -113,6 +115,8 @@ class Run(Generic[R, M]):
         self._source: Source[R] = source_of(records, in_thread=options.read_in_thread)
         self._most_workers = options.workers or (_MOST_WORKERS if operation.quota()[0] else _MOST_WITHOUT_LIMIT)
         self._report = Report(operation=operation.name)
+        self.id = f"{rng.getrandbits(40):010x}"
+        """Names the run in events, attempts and log lines; the trace ids of its records begin with it."""
         self._cutter = Cutter(max_inputs=operation.inputs.max_inputs, max_bytes=options.max_batch_bytes)
         self._account = Account(
             self._report,
@@ -120,6 +124,7 @@ class Run(Generic[R, M]):
             on_settled=self._release,
             on_progress=options.on_progress,
             on_bug=self._doom,
+            watch=watch(on_event, run_id=self.id, kind="bulk", operation=operation.name),
         )
         policy = policy or RetryPolicy()
         self._carrier = Carrier(
@@ -139,7 +144,7 @@ class Run(Generic[R, M]):
             else None
         )
         self._encode = operation.inputs.entry
-        self._trace_prefix = f"{rng.getrandbits(40):010x}-"
+        self._trace_prefix = f"{self.id}-"
         self._keys = _RecentKeys() if operation.unique_keys else None
         self._resumption: Resumption | None = None
         self._next_ordinal = 0
@@ -201,6 +206,8 @@ class Run(Generic[R, M]):
         except BaseException:
             self._ended = True
             raise
+        if self._account.watch is not None:
+            self._account.watch.started(resumed=self._resumption is not None)
         self._released = anyio.Event()
         self._to_workers, self._batches = anyio.create_memory_object_stream[Flight](0)
         self._to_user, self._outcomes = anyio.create_memory_object_stream[None](0)
@@ -221,7 +228,7 @@ class Run(Generic[R, M]):
         finally:
             for stream in (self._to_workers, self._batches, self._to_user, self._outcomes):
                 stream.close()
-            await self._close_account()
+            await self._close_account(error)
 
     def __aiter__(self) -> AsyncIterator[Outcome[R, M]]:
         return self
@@ -387,7 +394,9 @@ class Run(Generic[R, M]):
         pieces = [Piece(batch)]
         if self._in_doubt:
             pieces = self._pieces(batch)
-        return Flight(batch.number, pieces, deadline_at=deadline_at)
+        flight = Flight(batch.number, pieces, deadline_at=deadline_at)
+        flight.trail.run_id = self.id
+        return flight
 
     async def _some_release(self) -> None:
         self._released = anyio.Event()
@@ -598,7 +607,7 @@ class Run(Generic[R, M]):
         self.stop()
         self._wake()
 
-    async def _close_account(self) -> None:
+    async def _close_account(self, error: BaseException | None) -> None:
         """Settle what is open, let the journal have it, and hand over what nobody iterated over."""
         if self._ended:
             return
@@ -618,6 +627,8 @@ class Run(Generic[R, M]):
         for outcomes in (*self._ready, rest):
             self._unread.extend(outcomes)
         self._ready.clear()
+        if self._account.watch is not None:
+            self._account.watch.ended(self._report, failure or self._account.failure or error)
         self._account.need_sum()
         if failure is not None and self._account.failure is None:
             raise failure

@@ -17,6 +17,7 @@ from ..errors import HubSpotError
 from ..models import Meeting, PlainProperties
 
 __all__ = [
+    "COUNTERS",
     "Ambiguous",
     "Archived",
     "Created",
@@ -124,7 +125,7 @@ class NotSent(_Settled[R], Generic[R], frozen=True):
 Outcome = Created[R, M] | Updated[R, M] | Archived[R] | Read[R, M] | Rejected[R] | Ambiguous[R] | NotSent[R]
 """The one thing that became of a record."""
 
-_COUNTERS: dict[type, str] = {
+COUNTERS: dict[type, str] = {
     Created: "created",
     Updated: "updated",
     Archived: "archived",
@@ -133,6 +134,7 @@ _COUNTERS: dict[type, str] = {
     Ambiguous: "ambiguous",
     NotSent: "not_sent",
 }
+"""The name of the counter of each kind of outcome, in a `Report` and elsewhere."""
 
 
 _ALSO = {
@@ -211,7 +213,7 @@ class Report(Struct, kw_only=True):
         outcomes = list(outcomes)
         tally = Counter(map(type, outcomes))
         for kind, number in tally.items():
-            name = _COUNTERS[kind]
+            name = COUNTERS[kind]
             setattr(self, name, getattr(self, name) + number)
         if Created in tally:
             self.found += tally[Created] - [o.new for o in outcomes if type(o) is Created].count(True)
@@ -226,7 +228,7 @@ class Report(Struct, kw_only=True):
     def __str__(self) -> str:
         words = [f"{self.pulled:,} pulled"]
         words += [
-            f"{getattr(self, name):,} {name.replace('_', ' ')}" for name in _COUNTERS.values() if getattr(self, name)
+            f"{getattr(self, name):,} {name.replace('_', ' ')}" for name in COUNTERS.values() if getattr(self, name)
         ]
         words += [f"{getattr(self, name):,} {word}" for name, word in _ALSO.items() if getattr(self, name)]
         words += [f"{self.requests:,} requests", f"{self.retries:,} retries", f"{self.rate_limited:,} × 429"]
