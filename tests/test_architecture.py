@@ -38,7 +38,7 @@ FLOORS: list[tuple[str, ...]] = [
     ("bulk.account", "bulk.resuming", "bulk.verifying"),
     ("bulk.carrier",),
     ("bulk.engine", "micro_batch"),
-    ("bulk.doors",),
+    ("bulk.doors", "sync"),
     ("client",),
     ("cli", "integrations", "pytest_plugin"),
 ]
