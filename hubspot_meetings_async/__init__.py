@@ -13,6 +13,7 @@ from .auth import Auth, Secret, StaticToken, TokenSource
 from .breaker import CircuitBreaker
 from .bulk.doors import Bulk, OnExisting, RunOptions, WriteOptions
 from .bulk.engine import Run
+from .bulk.events import BatchSettled, RunEnded, RunEvent, RunPaused, RunResumed, RunStarted
 from .bulk.outcomes import Ambiguous, Archived, Created, Difference, NotSent, Outcome, Read, Rejected, Report, Updated
 from .calendar import Calendar
 from .certainty import OnAmbiguous
@@ -162,6 +163,7 @@ __all__ = [
     "AvailabilityPage",
     "BatchError",
     "BatchResponse",
+    "BatchSettled",
     "BookedMeeting",
     "BookingInformation",
     "Bulk",
@@ -237,7 +239,12 @@ __all__ = [
     "RequestRejected",
     "RetryPolicy",
     "Run",
+    "RunEnded",
+    "RunEvent",
     "RunOptions",
+    "RunPaused",
+    "RunResumed",
+    "RunStarted",
     "Scheduler",
     "Search",
     "SearchRequest",

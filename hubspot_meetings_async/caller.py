@@ -21,7 +21,7 @@ from .breaker import CircuitBreaker, is_down
 from .errors import AmbiguousWriteError, CircuitOpen, DeadlineExceeded, HubSpotError, RateLimited, Unauthorized
 from .limiter import Lane, Limiter, Slot
 from .retry import Effect, RetryBudget, RetryPolicy
-from .telemetry import Attempt, OnAttempt, listener, route_of
+from .telemetry import Attempt, OnAttempt, heard, listener, log, route_of
 from .transport import Transport
 from .wire import Call, Quota, Replay, Request, Response, Trail, parse
 
@@ -106,7 +106,7 @@ class Caller:
             # Outside of what is tried again: a failure to get a token is not this request's, and was tried again there.
             token = await self._auth.token() if request.bearer else None
             doubted = trail.in_doubt
-            watch = None if self._on_attempt is None else self._watch(self._on_attempt, request, trail, lane)
+            watch = self._watch(request, trail, lane) if self._on_attempt is not None or heard(failed=True) else None
             try:
                 value = await self._attempt(request, trail, lane, token, at_head=at_head)
             except CircuitOpen as shut:
@@ -157,8 +157,8 @@ class Caller:
             trail.retries += 1
             await anyio.sleep(wait_s)
 
-    def _watch(self, on: OnAttempt, request: Request[Any], trail: Trail, lane: Lane) -> _Watch:
-        return _Watch(on, self._clock, self._base_url, request, trail, lane)
+    def _watch(self, request: Request[Any], trail: Trail, lane: Lane) -> _Watch:
+        return _Watch(self._on_attempt, self._clock, self._base_url, request, trail, lane)
 
     def _without_budget_s(self, wait_s: float, lane: Lane) -> float | None:
         """How long to wait when repeats have used up what they may; None for who has no time for that."""
@@ -235,7 +235,7 @@ class Caller:
 
 
 class _Watch:
-    """One attempt, for whoever wants to hear of it."""
+    """One attempt, for the log and whoever else wants to hear of it."""
 
     __slots__ = (
         "_base_url",
@@ -253,7 +253,7 @@ class _Watch:
 
     def __init__(
         self,
-        on: OnAttempt,
+        on: OnAttempt | None,
         clock: Callable[[], float],
         base_url: str,
         request: Request[Any],
@@ -276,30 +276,34 @@ class _Watch:
     def ended(
         self, error: HubSpotError | None = None, *, retry_in_s: float | None = None, cancelled: bool = False
     ) -> None:
+        if self._on is None and not heard(failed=error is not None):
+            return
         trail, request = self._trail, self._request
         left = trail.requests > self._sent_before and trail.last_sent_at is not None
         now = self._clock()
         sent_at = trail.last_sent_at if left and trail.last_sent_at is not None else now
-        self._on(
-            Attempt(
-                method=request.method,
-                base_url=self._base_url,
-                route=route_of(request.path),
-                path=request.path,
-                lane="bulk" if self._lane is Lane.BULK else "interactive",
-                number=trail.retries + 1,
-                began_at_ns=self._began_at_ns,
-                waited_s=sent_at - self._began_at,
-                took_s=now - sent_at,
-                status=trail.status,
-                error=error,
-                cancelled=cancelled,
-                retry_in_s=retry_in_s,
-                correlation_id=trail.correlation_id,
-                bytes_sent=trail.bytes_sent - self._bytes_before,
-                bytes_received=trail.bytes_received - self._seen,
-            )
+        attempt = Attempt(
+            method=request.method,
+            base_url=self._base_url,
+            route=route_of(request.path),
+            path=request.path,
+            lane="bulk" if self._lane is Lane.BULK else "interactive",
+            number=trail.retries + 1,
+            began_at_ns=self._began_at_ns,
+            waited_s=sent_at - self._began_at,
+            took_s=now - sent_at,
+            status=trail.status,
+            error=error,
+            cancelled=cancelled,
+            retry_in_s=retry_in_s,
+            correlation_id=trail.correlation_id,
+            run_id=trail.run_id,
+            bytes_sent=trail.bytes_sent - self._bytes_before,
+            bytes_received=trail.bytes_received - self._seen,
         )
+        log(attempt)
+        if self._on is not None:
+            self._on(attempt)
 
 
 class _Headers(Mapping[str, str]):

@@ -18,6 +18,7 @@ from .associations import Associations
 from .auth import Auth, Secret, StaticToken, TokenSource
 from .breaker import CircuitBreaker
 from .bulk.doors import Bulk
+from .bulk.events import OnRunEvent
 from .calendar import Calendar
 from .caller import Caller
 from .certainty import OnAmbiguous
@@ -98,6 +99,7 @@ class MeetingsClient:
         user_agent: put before the library's own.
         allow_insecure: take plain `http://` for any host; the token then travels in clear.
         on_attempt: called in the loop with an `Attempt` after every try of every request.
+        on_run_event: called in the loop with each `RunEvent` of bulk runs and micro-batches.
 
     Raises: ConfigurationError at once for a wrong value.
     """
@@ -130,6 +132,7 @@ class MeetingsClient:
         user_agent: str | None = None,
         allow_insecure: bool = False,
         on_attempt: OnAttempt | None = None,
+        on_run_event: OnRunEvent | None = None,
         hapikey: None = None,
     ) -> None:
         if hapikey is not None:
@@ -216,6 +219,7 @@ class MeetingsClient:
             policy=policy,
             budget=budget,
             rng=rng,
+            on_event=on_run_event,
         )
         """Any number of records, one outcome each."""
         self._batched = Meetings(
@@ -225,7 +229,13 @@ class MeetingsClient:
             properties=self.properties,
         )
         self._micro_batch = partial(
-            MicroBatch, call_s=timeouts.call_s, quota=self._gate.stats, policy=policy, budget=budget, rng=rng
+            MicroBatch,
+            call_s=timeouts.call_s,
+            quota=self._gate.stats,
+            policy=policy,
+            budget=budget,
+            rng=rng,
+            on_event=on_run_event,
         )
         self._host = url
         self._oauth = source if isinstance(source, OAuth) else None

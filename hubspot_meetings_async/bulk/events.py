@@ -38,6 +38,9 @@ Kind = Literal["bulk", "micro_batch"]
 
 _log: Final = logging.getLogger("hubspot_meetings_async")
 
+_LEVELS: Final[Mapping[Kind, int]] = {"bulk": logging.INFO, "micro_batch": logging.DEBUG}
+"""There are as many micro-batches as requests: what is worth a line of a bulk run is detail there."""
+
 
 class _OfARun(Struct, frozen=True, kw_only=True):
     """`run_id` tells runs apart, here, in attempts and in log lines; `Run.id` is the same. `at_ns` is Unix time."""
@@ -98,8 +101,7 @@ class RunWatch:
         self._kind: Kind = kind
         self._operation = operation
         self._paused = False
-        # There are as many micro-batches as requests: what of a bulk run is worth a line is detail there.
-        self._level = logging.INFO if kind == "bulk" else logging.DEBUG
+        self._level = _LEVELS[kind]
 
     def started(self, *, resumed: bool = False) -> None:
         """It has begun; nothing was sent yet."""
@@ -151,6 +153,6 @@ class RunWatch:
 
 def watch(on: OnRunEvent | None, *, run_id: str, kind: Kind, operation: str) -> RunWatch | None:
     """Who tells of a run; None when nobody would hear it."""
-    if on is None and not _log.isEnabledFor(logging.INFO):
+    if on is None and not _log.isEnabledFor(_LEVELS[kind]):
         return None
     return RunWatch(on, run_id=run_id, kind=kind, operation=operation)

@@ -21,6 +21,7 @@ import anyio
 from anyio.abc import TaskGroup
 from msgspec import Struct
 
+from ..bulk.events import OnRunEvent, watch
 from ..bulk.outcomes import Ambiguous, NotSent
 from ..errors import ConfigurationError, DeadlineExceeded, InvalidRecord
 from ..inputs import MAX_INPUTS, Record
@@ -83,6 +84,7 @@ class MicroBatch:
         policy: RetryPolicy,
         budget: RetryBudget,
         rng: random.Random,
+        on_event: OnRunEvent | None = None,
     ) -> None:
         if type(linger_s) not in (int, float) or not 0 <= linger_s < math.inf:
             raise ConfigurationError(f"linger_s must be a number of seconds, 0 or more, not {linger_s!r}")
@@ -101,6 +103,8 @@ class MicroBatch:
         self._policy = policy
         self._budget = budget
         self._rng = rng
+        self._on_event = on_event
+        self._batches = 0
         self._trace_prefix = f"{rng.getrandbits(40):010x}-"
         self._ordinal = 0
         self._queues: dict[object, Queue] = {}
@@ -329,8 +333,12 @@ class MicroBatch:
         self._paid_until = min(max(self._paid_until, now), now + self._burst_s()) + spacing_s
 
     def _open_ticket(self, queue: Queue) -> None:
+        run_id = f"{self._trace_prefix}b{self._batches}"
+        self._batches += 1
         carrying = Carrying(
             queue,
+            run_id=run_id,
+            watch=watch(self._on_event, run_id=run_id, kind="micro_batch", operation=queue.kind.operation.name),
             on_bound=self._bound,
             on_released=self._release,
             created=self._created,

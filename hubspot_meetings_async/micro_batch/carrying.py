@@ -19,6 +19,7 @@ import msgspec
 from ..bulk.account import Account, Told
 from ..bulk.batches import Batch
 from ..bulk.carrier import Carrier
+from ..bulk.events import RunWatch
 from ..bulk.outcomes import Ambiguous, Created, NotSent, Outcome, Rejected, Report
 from ..bulk.pieces import Flight, Piece
 from ..errors import Conflict, HubSpotError, TransportFailed
@@ -42,6 +43,8 @@ class Carrying:
         self,
         queue: Queue,
         *,
+        run_id: str,
+        watch: RunWatch | None,
         on_bound: Callable[[Queue], None],
         on_released: Callable[[Job], None],
         created: Recent,
@@ -57,12 +60,14 @@ class Carrying:
         self._bound = False
         self._entries: list[Entry] = []
         self._flight = Flight(0, [Piece(Batch(0, self._entries))], deadline_at=math.inf)
+        self._flight.trail.run_id = run_id
         self._account = Account(
             Report(operation=self._operation.name),
             quota=lambda: (0, 0.0),
             on_settled=self._release,
             on_progress=None,
             on_bug=_ignore,
+            watch=watch,
         )
         self._account.flights[0] = self._flight
         self._policy = policy
@@ -72,6 +77,10 @@ class Carrying:
     async def carry(self) -> None:
         """Carry the batch until each of its jobs is told its outcome."""
         flight = self._flight
+        error: BaseException | None = None
+        self._account.began_at = anyio.current_time()
+        if self._account.watch is not None:
+            self._account.watch.started()
         try:
             if self._queue.kind.begin is not None and not await self._began(self._queue.kind.begin):
                 return
@@ -84,8 +93,10 @@ class Carrying:
         except _NobodyWaits:
             pass
         except Exception as bug:  # noqa: BLE001 - nobody may wait for ever because of a bug
+            error = bug
             self._fail(bug)
-        except BaseException:
+        except BaseException as cancelled:
+            error = cancelled
             self._cut_short()
             raise
         finally:
@@ -93,14 +104,23 @@ class Carrying:
                 self._bound = True
                 self._on_bound(self._queue)
             self._release(entry for piece in flight.pieces for entry in piece.entries)
+            if self._account.watch is not None:
+                self._account.watch.ended(self._report(), error)
 
     def in_doubt(self, entry: Entry) -> bool:
         """Whether this entry may be done without an answer that says so."""
         return any(isinstance(outcome, Ambiguous) for outcome in self._known_of(entry))
 
+    def _report(self) -> Report:
+        """What was done; those that nobody waits for any more are not in it."""
+        report = self._account.report
+        self._account.absorb(self._flight.trail)
+        report.pulled = report.settled
+        report.seconds = anyio.current_time() - self._account.began_at
+        return report
+
     def _carrier(self) -> Carrier:
         """What follows each answer and each failure of this batch, as in a bulk run."""
-        self._account.began_at = anyio.current_time()
         return Carrier(
             msgspec.structs.replace(self._operation, send=self._send),
             self._account,
@@ -205,7 +225,9 @@ class Carrying:
 
     def _cut_short(self) -> None:
         for piece in self._flight.pieces:
-            for outcome in self._account.cut_short(self._flight, piece, "cancelled"):
+            outcomes = self._account.cut_short(self._flight, piece, "cancelled")
+            self._account.report.count(outcomes)
+            for outcome in outcomes:
                 outcome.record.tell(outcome)
 
     def _fail(self, bug: Exception) -> None:
