@@ -28,8 +28,10 @@ __all__ = ["Settings", "Turnstile"]
 
 # A request that left and was never answered is stamped within this time after we gave it up, or never.
 _LATE_STAMP_S = 1.0
-# Weight of one call in the running mean of the time a slot is busy.
-_BUSY_WEIGHT = 0.02
+# Weight of one call in the running means of the time a slot is busy and of the time to an answer.
+_MEAN_WEIGHT = 0.02
+# What a bet on the learned jitter of stamps must gain, as part of the window. Less is not worth a 429 now and then.
+_WORTH_A_BET = 0.005
 # From the fourth window on bulk is spread evenly, at a quarter of the margin that makes up for lost time before.
 _EVEN_AFTER_WINDOWS = 3
 _EVEN_MARGIN = 0.25
@@ -75,6 +77,7 @@ class Turnstile:
         # would be missing to the interactive lane, and a pause would let their tokens pile up into a burst.
         self._pacing: Turn | None = None
         self._busy_s = 0.0
+        self._answer_s = 0.0
         self._even_from_at = math.inf
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pid = 0
@@ -114,6 +117,8 @@ class Turnstile:
         if turn.sent_at is None:
             self.sent(turn)
         now = turn.answered_at = self.now()
+        took_s = now - (now if turn.sent_at is None else turn.sent_at)
+        self._answer_s += (took_s - self._answer_s) * (_MEAN_WEIGHT if self._answer_s else 1.0)
         stamped_by = self._settle(turn, now, now)
         self._learn(turn, headers, now)
         self._repace(stamped_by - turn.began_at, now)
@@ -295,10 +300,16 @@ class Turnstile:
         return rests_from
 
     def stamp_bound_s(self, now: float) -> float:
-        """The learned bound on the jitter of stamps; infinity when there is none to trust."""
-        if self.jitter is None or self.foreign.hold(now):
+        """The learned bound on the jitter of stamps; infinity when there is none to trust, or little to win by it."""
+        if self.jitter is None or not self._slow or self.foreign.hold(now):
             return math.inf
-        return self.jitter.bound_s(now)
+        bound_s = self.jitter.bound_s(now)
+        return bound_s if bound_s <= self._answer_s - _WORTH_A_BET * self.ledger.window_s else math.inf
+
+    @property
+    def _slow(self) -> bool:
+        """True when answers take so long that a slot's wait for them costs more than the goal of 99 % allows."""
+        return self._answer_s > 2 * _WORTH_A_BET * self.ledger.window_s
 
     def _set_timer(self, now: float) -> None:
         if not (self.interactive or self.bulk):
@@ -332,7 +343,7 @@ class Turnstile:
         self.remaining = reading.remaining
         count = max(0, reading.limit - reading.remaining)
         self.foreign.observe(now, turn.sent_at, count)
-        if self.jitter is not None:
+        if self.jitter is not None and self._slow:
             self.jitter.observe(now, turn.sent_at, count)
 
     def _is_ours(self, window_s: float | None) -> bool:
@@ -353,7 +364,7 @@ class Turnstile:
     def _repace(self, busy_s: float, now: float) -> None:
         window_s = self.ledger.window_s
         busy_s = min(busy_s, window_s)
-        self._busy_s += (busy_s - self._busy_s) * (_BUSY_WEIGHT if self._busy_s else 1.0)
+        self._busy_s += (busy_s - self._busy_s) * (_MEAN_WEIGHT if self._busy_s else 1.0)
         limit = self.limit if self.published is None else min(self.limit, self.published)
         rate_per_s, margin = limit / window_s, self.settings.bulk_rate - 1
         if now >= self._even_from_at:
