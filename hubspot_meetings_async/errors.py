@@ -28,6 +28,7 @@
     │   ├── JournalDamagedError   a part of it is missing or broken
     │   ├── JournalVersionError   it was written by a newer version of this library
     │   └── JournalMismatchError  it belongs to another job, account or source
+    ├── StoreError                a copy of the account can not be written or read; it is as it was
     ├── WebhookRefused            a webhook delivery that is not signed by HubSpot, too old, or can not be read
     ├── ForkedClientError         a client was used in a child process that was forked after its first use
     └── AccountingError           a bulk run lost count of a record: a bug of this library
@@ -71,6 +72,7 @@ __all__ = [
     "RateLimited",
     "RequestRejected",
     "SlotTaken",
+    "StoreError",
     "TokenRefused",
     "TokenUnavailable",
     "TransportFailed",
@@ -419,6 +421,15 @@ class JournalMismatchError(JournalError):
     """The journal belongs to another job: another operation, mode, key property, account or source of records.
 
     Nothing was sent. Give the job its own journal, or give this journal the source it was made from.
+    """
+
+
+class StoreError(HubSpotError):
+    """A copy of an account (`hubspot_meetings_async.stores`) can not be written or read: the disk is full, the server
+    away, the file damaged, or somebody else writes to it.
+
+    The copy is as the last write left it, with the cursor of that write: mend the cause and pull again. `__cause__` is
+    what the database or the system said, where that holds no password.
     """
 
 

@@ -40,6 +40,7 @@ FLOORS: list[tuple[str, ...]] = [
     ("bulk.engine", "micro_batch"),
     ("bulk.doors", "sync"),
     ("client",),
+    ("stores",),
     ("cli", "integrations", "pytest_plugin"),
 ]
 """From the ground up: a room imports rooms of lower floors only. Rooms of one floor do not know each other."""
