@@ -1,7 +1,7 @@
 """A server that enforces a rolling window exactly, in real time: a call is stamped after a random delay, and refused
 when the window before its stamp is full. `GET /stamps` tells the stamps, in seconds from the first.
 
-    python -m benchmarks.window_server [--limit 190] [--jitter-ms 5 150]
+    python -m benchmarks.window_server [--limit 190] [--window-s 10] [--jitter-ms 5 150]
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import random
 from contextlib import suppress
 
 from .limiter_sim import Window
-from .neutral_server import batch_answer, http, serve
+from .neutral_server import answer_to, batch_answer, http, serve
 
 __all__ = ["main"]
 
@@ -25,17 +25,19 @@ _REFUSED = json.dumps(
         "policyName": "TEN_SECONDLY_ROLLING",
     }
 ).encode()
+_BATCH = batch_answer(0)
+_SINGLE = answer_to(b"post /one\r\n", b"").partition(b"\r\n\r\n")[2]
 
 
 class _Judge:
     """The window, and what a call is told."""
 
-    def __init__(self, limit: int) -> None:
-        self._window = Window(limit)
+    def __init__(self, limit: int, window_s: float) -> None:
+        self._window = Window(limit, window_s)
         self._began_at: float | None = None
 
     def answer(self, head: bytes, body: bytes) -> bytes:
-        """Stamp a call. The body of a batch is always the same: its meetings are told by their keys."""
+        """Stamp a call. A batch is always answered the same: its meetings are told by their keys."""
         if head.startswith(b"get /stamps"):
             stamps = {"accepted": self._window.accepted, "refused": self._window.refused}
             return http(json.dumps(stamps).encode())
@@ -46,20 +48,21 @@ class _Judge:
         accepted, headers = self._window.stamp(now - self._began_at)
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         if accepted:
-            return http(batch_answer(0), headers=lines)
+            return http(_BATCH if b"/batch/" in head[: head.index(b"\r\n")] else _SINGLE, headers=lines)
         return http(_REFUSED, status="429 Too Many Requests", headers=lines)
 
 
-def main(limit: int, least_ms: float, most_ms: float) -> None:
+def main(limit: int, window_s: float, least_ms: float, most_ms: float) -> None:
     """Serve until interrupted."""
     rng = random.Random(1)
     with suppress(KeyboardInterrupt):
-        asyncio.run(serve(_Judge(limit).answer, lambda: rng.uniform(least_ms, most_ms) / 1000))
+        asyncio.run(serve(_Judge(limit, window_s).answer, lambda: rng.uniform(least_ms, most_ms) / 1000))
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--limit", type=int, default=190)
+    parser.add_argument("--window-s", type=float, default=10.0)
     parser.add_argument("--jitter-ms", type=float, nargs=2, default=(5.0, 150.0))
     asked = parser.parse_args()
-    main(asked.limit, *asked.jitter_ms)
+    main(asked.limit, asked.window_s, *asked.jitter_ms)

@@ -75,7 +75,7 @@ class TestUse:
 
     @pytest.mark.parametrize("spike_ms", [500, 2000])
     def test_no_bet_without_a_prize(self, spike_ms: float) -> None:
-        """Where answers come soon, a slot waits for each of them: not even a network with spikes gets a call refused."""
+        """Where answers come soon a slot waits for each: not even a network with spikes gets a call refused."""
         server = Window(190)
         saturate(QuotaGate, server, workers=64, seconds=630, forward=spiky(uniform(5, 150), spike_ms))
         assert not server.refused
