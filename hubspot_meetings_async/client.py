@@ -11,7 +11,7 @@ import ssl as ssl_module
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import Any, NoReturn, Self, cast
 
 from .account import Account
 from .associations import Associations
@@ -260,6 +260,12 @@ class MeetingsClient:
         if base_url := os.environ.get(BASE_URL_VARIABLE, "").strip():
             options.setdefault("base_url", base_url)
         return cls(token, **options)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "a MeetingsClient holds connections and a token and cannot be pickled or copied; "
+            "make one in each process, with the token read there (MeetingsClient.from_env())"
+        )
 
     def __repr__(self) -> str:
         return f"<MeetingsClient {self._transport!r}>"

@@ -367,6 +367,11 @@ class TestSecretType:
                 pickle.dumps(thing)
             assert_nothing_shows(str(caught.value))
 
+    def test_a_client_says_why_it_is_not_pickled(self) -> None:
+        for export in (pickle.dumps, copy.copy, copy.deepcopy):
+            with pytest.raises(TypeError, match="make one in each process"):
+                export(MeetingsClient(TOKEN))
+
     async def test_reprs_of_everything_a_client_holds(self, emulator: Emulator) -> None:
         """Every object that a client leads to, whatever it is, has a repr without the token."""
         async with client(emulator.url, headers={"X-Team": "a"}) as hubspot:
