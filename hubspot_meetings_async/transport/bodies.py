@@ -1,0 +1,85 @@
+"""The body of an answer: whole, decompressed, and no larger than it may be.
+
+This module knows content codings and bounds. It must not know JSON, or what comes in bodies.
+"""
+
+from __future__ import annotations
+
+import zlib
+
+import aiohttp
+
+from ..errors import UnexpectedResponse, printable
+
+__all__ = ["body_of"]
+
+_DIGITS = 12
+"""No length that counts here has more."""
+
+
+async def body_of(answer: aiohttp.ClientResponse, cap: int) -> bytes:
+    """All of it, at most `cap` bytes after decompression.
+
+    Raises: UnexpectedResponse for a body that is larger, cut, or coded in a way that was not asked for.
+    """
+    coding = answer.headers.get("Content-Encoding", "identity").lower()
+    if coding not in ("identity", "gzip"):
+        answer.close()
+        raise UnexpectedResponse(
+            f"the answer is {printable(coding)}-encoded, which was not asked for", status=answer.status
+        )
+    body = _Body(answer, cap, gzipped=coding == "gzip")
+    if _announced(answer) <= cap:
+        # aiohttp delivers no byte more than was announced: it need not be watched while it comes.
+        body.add(await answer.read())
+    else:
+        async for chunk in answer.content.iter_any():
+            body.add(chunk)
+    return body.whole()
+
+
+def _announced(answer: aiohttp.ClientResponse) -> float:
+    length = answer.headers.get("Content-Length", "")
+    if len(length) <= _DIGITS and length.isdecimal() and "Transfer-Encoding" not in answer.headers:
+        return int(length)
+    return float("inf")
+
+
+class _Body:
+    """What has come of a body."""
+
+    __slots__ = ("_answer", "_cap", "_inflate", "_parts", "_received", "_size")
+
+    def __init__(self, answer: aiohttp.ClientResponse, cap: int, *, gzipped: bool) -> None:
+        self._answer = answer
+        self._cap = cap
+        self._inflate = zlib.decompressobj(wbits=31) if gzipped else None
+        self._parts: list[bytes] = []
+        self._received = self._size = 0
+
+    def add(self, chunk: bytes) -> None:
+        """One more piece."""
+        inflate = self._inflate
+        self._received += len(chunk)
+        if inflate is not None:
+            try:
+                chunk = inflate.decompress(chunk, self._cap + 1 - self._size)
+            except zlib.error:
+                raise self._wrong("the answer says gzip, and is not") from None
+            if inflate.unused_data:
+                # Whatever comes behind the end is kept by zlib without a bound, and would be lost on the reader.
+                raise self._wrong("the gzip answer goes on behind its end")
+        self._size += len(chunk)
+        if self._size > self._cap:
+            raise self._wrong(f"the answer is larger than {self._cap:,} bytes; it was cut off")
+        self._parts.append(chunk)
+
+    def whole(self) -> bytes:
+        """All pieces."""
+        if self._inflate is not None and self._received and not self._inflate.eof:
+            raise self._wrong("the gzip answer ends midway")
+        return self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+
+    def _wrong(self, words: str) -> UnexpectedResponse:
+        self._answer.close()
+        return UnexpectedResponse(words, status=self._answer.status)
