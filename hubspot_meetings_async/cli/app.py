@@ -8,11 +8,18 @@ import typer
 
 from ..version import __version__
 from . import exits
+from .book import book
 from .demo import demo
+from .doctor import doctor
 from .emulator import emulator
 from .export import export
+from .get import get
+from .links import links
 from .push import push
+from .quota import quota
 from .resume import resume
+from .search import search
+from .slots import slots
 from .status import status
 
 __all__ = ["app"]
@@ -25,7 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Meetings in and out of HubSpot, in bulk, at full quota, with every record accounted for.",
+    help="Meetings in and out of HubSpot: in bulk, at full quota, with every record accounted for; and one at a time.",
     epilog=exits.HELP,
 )
 
@@ -49,6 +56,13 @@ app.command(epilog=exits.HELP)(push)
 app.command(epilog=exits.HELP)(resume)
 app.command(epilog=exits.HELP_JOURNAL)(status)
 app.command(epilog=exits.HELP_JOURNAL)(export)
+app.command(epilog=exits.HELP_QUESTION)(search)
+app.command(epilog=exits.HELP_GET)(get)
+app.command(epilog=exits.HELP_QUESTION)(links)
+app.command(epilog=exits.HELP_QUESTION)(slots)
+app.command(epilog=exits.HELP_BOOK)(book)
+app.command(epilog=exits.HELP_QUESTION)(quota)
+app.command(epilog=exits.HELP_DOCTOR)(doctor)
 app.command(
     epilog="Exit codes: 0 everything adds up · 1 something does not · 2 wrong usage · 3 broken off · 130 Ctrl-C"
 )(demo)

@@ -18,7 +18,11 @@ __all__ = [
     "BROKEN_OFF",
     "DONE",
     "HELP",
+    "HELP_BOOK",
+    "HELP_DOCTOR",
+    "HELP_GET",
     "HELP_JOURNAL",
+    "HELP_QUESTION",
     "INTERRUPTED",
     "SOME_LEFT",
     "USAGE",
@@ -42,6 +46,20 @@ HELP_JOURNAL: Final = (
     "Exit codes: 0 all done · 1 something is left, rejected or ambiguous (status only) · 2 wrong usage, no such file · "
     "3 the journal is in use, damaged, or none"
 )
+
+HELP_QUESTION: Final = (
+    "Exit codes: 0 done, also if nothing was found · 2 wrong usage · 3 HubSpot can not be reached or refuses (token, "
+    "scope, limit) · 130 Ctrl-C"
+)
+HELP_GET: Final = (
+    "Exit codes: 0 all found · 1 some are not there · 2 wrong usage · 3 HubSpot can not be reached or refuses (token, "
+    "scope, limit) · 130 Ctrl-C"
+)
+HELP_BOOK: Final = (
+    "Exit codes: 0 booked · 1 not booked (the time is taken, or you said no) · 2 wrong usage, not booked · 3 HubSpot "
+    "can not be reached or refuses, or the answer was lost: the message says whether it may be booked · 130 Ctrl-C"
+)
+HELP_DOCTOR: Final = "Exit codes: 0 nothing fails · 1 something does · 2 wrong usage · 130 Ctrl-C"
 
 _ADVICE: dict[type[BaseException], str] = {
     Unauthorized: "Check HUBSPOT_ACCESS_TOKEN: it must be the access token of a private app of this account.",
