@@ -7,12 +7,9 @@ HubSpot: https://developers.hubspot.com/docs/apps/developer-platform/build-apps/
 
 from __future__ import annotations
 
-import base64
 import copy
-import hashlib
 import logging
 import re
-import secrets
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
@@ -188,6 +185,9 @@ class OAuth:
             query["optional_scope"] = optional
         query["state"] = state
         if code_verifier is not None:
+            import base64
+            import hashlib
+
             digest = hashlib.sha256(_verifier(code_verifier).reveal().encode()).digest()
             query["code_challenge"] = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
             query["code_challenge_method"] = "S256"
@@ -345,6 +345,8 @@ class OAuth:
 def new_code_verifier() -> Secret:
     """A fresh secret for PKCE (RFC 7636): keep it with the browser session, give it to `authorization_url` and later to
     `exchange_code`."""
+    import secrets
+
     return Secret(secrets.token_urlsafe(64))
 
 

@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime
-from difflib import get_close_matches
 from typing import Any, Final, cast
 
 from msgspec import UNSET, Struct
@@ -85,9 +84,15 @@ def _problems(name: str, value: object, definitions: Mapping[str, PropertyDefini
         yield Problem(name, wrong[0], f"{name!r} is {text[:60]!r}, {wrong[1]}")
 
 
+def _near(word: str, names: Iterable[str]) -> list[str]:
+    from difflib import get_close_matches  # three milliseconds, which only a mistake should cost
+
+    return get_close_matches(word, list(names), n=1)
+
+
 def _nearest(name: object, definitions: Mapping[str, PropertyDefinition]) -> str:
     names = [known for known, definition in definitions.items() if definition.writable]
-    near = get_close_matches(str(name), names, n=1)
+    near = _near(str(name), names)
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
@@ -175,7 +180,7 @@ def _option(text: str, definition: PropertyDefinition) -> _Wrong:
     listed = ", ".join(allowed[:_SHOWN_OPTIONS])
     more = f" and {len(allowed) - _SHOWN_OPTIONS} more" if len(allowed) > _SHOWN_OPTIONS else ""
     by_lower = {value.lower(): value for value in allowed}
-    near = get_close_matches(text.lower(), by_lower, n=1)
+    near = _near(text.lower(), by_lower)
     hint = f"; did you mean {by_lower[near[0]]!r}?" if near else ""
     return "INVALID_OPTION", f"and takes {listed}{more}{hint}"
 

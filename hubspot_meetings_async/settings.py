@@ -5,7 +5,6 @@ This module knows which values make sense, and what may not be replaced. It must
 
 from __future__ import annotations
 
-import base64
 import ipaddress
 import os
 import re
@@ -212,6 +211,8 @@ def proxy_of(proxy: object, proxy_headers: object, *, trust_env: bool, base_url:
         if any(name.lower() == "proxy-authorization" for name in headers):
             raise ConfigurationError("give the proxy's password in its address or in proxy_headers=, not in both")
         pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        import base64
+
         headers["Proxy-Authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
     shown = f"[{host}]" if ":" in host else host
     return Proxy(f"{parts.scheme}://{shown}" + (f":{port}" if port is not None else ""), headers)

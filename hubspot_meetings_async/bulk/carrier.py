@@ -14,7 +14,6 @@ import logging
 import random
 from collections.abc import Callable
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import Any, Final
 
@@ -181,6 +180,8 @@ class Carrier:
         """Learn when the run began by HubSpot's clock: ours may be days off."""
         if self.hubspot_began_at is not None or trail.date is None:
             return
+        from email.utils import parsedate_to_datetime  # two milliseconds, which aiohttp has spent by now
+
         try:
             now = parsedate_to_datetime(trail.date).timestamp()
         except (ValueError, OverflowError):

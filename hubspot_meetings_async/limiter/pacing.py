@@ -9,7 +9,10 @@ This module knows rates. It must not know slots, lanes or HubSpot.
 
 from __future__ import annotations
 
-from aiolimiter import AsyncLimiter
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from aiolimiter import AsyncLimiter
 
 __all__ = ["Pacer"]
 
@@ -29,7 +32,7 @@ class Pacer:
         self._burst = burst
         self._rate_per_s = rate_per_s
         self._owed = 0
-        self._bucket = AsyncLimiter(burst, burst / rate_per_s)
+        self._bucket: AsyncLimiter | None = None
 
     @property
     def burst(self) -> int:
@@ -48,7 +51,7 @@ class Pacer:
 
     def ready(self) -> bool:
         """True when a call would pass at once."""
-        return self._bucket.has_capacity()
+        return self._bucket is None or self._bucket.has_capacity()
 
     def owe(self, most: int) -> None:
         """Somebody went past the bucket. Calls that come through it take a token more each until that is made up for.
@@ -63,18 +66,23 @@ class Pacer:
         With `pay`, take some of the owed ones too.
         """
         period_s = self._burst / self._rate_per_s
-        if self._bucket.time_period != period_s:
-            await self._renew(period_s)
+        bucket = self._bucket
+        if bucket is None or bucket.time_period != period_s:
+            bucket = self._bucket = await self._renewed(bucket, period_s)
         owed = min(self._owed, self._burst - 1) if pay else 0
         self._owed -= owed
-        await self._bucket.acquire(1 + owed)
+        await bucket.acquire(1 + owed)
 
-    async def _renew(self, period_s: float) -> None:
-        # An AsyncLimiter can not change its rate. The new one starts with as many tokens taken as the old one had, or
-        # a limit that goes to and fro would let a burst pass each time. The acquire never waits: the bucket is new.
-        taken = self._burst - _tokens(self._bucket)
-        self._bucket = AsyncLimiter(self._burst, period_s)
-        await self._bucket.acquire(taken)
+    async def _renewed(self, old: AsyncLimiter | None, period_s: float) -> AsyncLimiter:
+        # It imports importlib.metadata, for which who makes one call and goes should not wait.
+        from aiolimiter import AsyncLimiter
+
+        bucket = AsyncLimiter(self._burst, period_s)
+        if old is not None:
+            # An AsyncLimiter can not change its rate. The new one starts with as many tokens taken as the old one had,
+            # or a limit that goes to and fro would let a burst pass each time. The acquire never waits: it is new.
+            await bucket.acquire(self._burst - _tokens(old))
+        return bucket
 
 
 def _tokens(bucket: AsyncLimiter) -> float:
