@@ -18,6 +18,7 @@ from .bulk.outcomes import Ambiguous, Archived, Created, Difference, NotSent, Ou
 from .calendar import Calendar
 from .certainty import OnAmbiguous
 from .client import MeetingsClient
+from .contacts import Contacts
 from .errors import (
     AccountingError,
     AmbiguousWriteError,
@@ -176,6 +177,7 @@ __all__ = [
     "CircuitOpen",
     "ConfigurationError",
     "Conflict",
+    "Contacts",
     "Created",
     "DailyLimitExceeded",
     "DeadlineExceeded",

@@ -22,6 +22,7 @@ from .bulk.events import OnRunEvent
 from .calendar import Calendar
 from .caller import Caller
 from .certainty import OnAmbiguous
+from .contacts import Contacts
 from .errors import ConfigurationError
 from .limiter import Lane, Limiter, Limits, QuotaGate, QuotaStats, search_gate
 from .meetings import Meetings
@@ -206,6 +207,8 @@ class MeetingsClient:
         """Links between meetings and other records; `associations.v3` has the calls of the v3 style."""
         self.scheduler = Scheduler(self._call, api_version=api_version)
         """Meeting links: booking information, free slots, bookings."""
+        self.contacts = Contacts(self._call, api_version=api_version)
+        """Who the people are that meetings are with."""
         self.calendar = Calendar(self._call, api_version=api_version)
         """Events in a user's calendar that are meetings too."""
         learn_daily = self._gate.learn_daily if isinstance(self._gate, QuotaGate) else None

@@ -16,6 +16,9 @@ import hubspot_meetings_async
 PACKAGE = "hubspot_meetings_async"
 ROOT = Path(hubspot_meetings_async.__file__).parent
 
+ICAL = ("bulk.ical_events", "bulk.ical_lines", "bulk.ical_series", "bulk.ical_zones")
+"""How calendar files are read."""
+
 FLOORS: list[tuple[str, ...]] = [
     ("errors",),
     ("secret", "settings"),
@@ -28,18 +31,19 @@ FLOORS: list[tuple[str, ...]] = [
     ("bulk.pulling",),
     ("auth", "transport", "limiter", "token_endpoints", "breaker"),
     ("account", "properties", "associations_v3", "search", "oauth", "calendar", "scheduler"),
-    ("lookup",),
+    ("lookup", "contacts"),
     ("certainty",),
     ("meetings", "associations"),
     ("bulk.outcomes",),
     ("bulk.settling", "bulk.pieces", "bulk.operation", "bulk.events"),
-    ("bulk.columns", "bulk.csv_rows", "bulk.lines", "bulk.sources"),
+    ("bulk.columns", "bulk.csv_rows", "bulk.ical", "bulk.lines", "bulk.sources", *ICAL),
     ("caller", "bulk.journal"),
     ("bulk.account", "bulk.resuming", "bulk.verifying"),
     ("bulk.carrier",),
     ("bulk.engine", "micro_batch"),
     ("bulk.doors", "sync"),
     ("client",),
+    ("calendars",),
     ("stores",),
     ("cli", "integrations", "pytest_plugin"),
 ]
@@ -184,7 +188,7 @@ class TestFloors:
 
 def siblings(room: str, other: str) -> bool:
     """The modules that read files together are one room in several modules."""
-    return {room, other} <= {"bulk.columns", "bulk.csv_rows", "bulk.lines", "bulk.sources"}
+    return {room, other} <= {"bulk.columns", "bulk.csv_rows", "bulk.ical", "bulk.lines", "bulk.sources", *ICAL}
 
 
 PURE = ("errors", "models", "wire", "retry", "inputs", "bulk.batches")

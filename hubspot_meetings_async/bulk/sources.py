@@ -1,8 +1,8 @@
-"""JSONL and CSV files as streams of records, one line at a time; what can not be read becomes a `Broken`.
+"""JSONL, CSV and calendar files as streams of records, lazily; what can not be read becomes a `Broken`.
 
 This module knows file formats, calendar exports and local times. It must not know HubSpot's calls, tasks, or what
 becomes of a record. Nothing is dropped in silence: each row of a file is a `Record` (its `ref` is the number of the
-line where it starts), a `Broken`, or counted as blank.
+line where it starts; of a calendar's events a `Happening`), a `Broken`, or counted as blank.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Literal, get_args
 
 import msgspec
 
@@ -21,11 +21,22 @@ from ..inputs import Record
 from ..models import Association, AssociationType, ObjectId
 from .columns import Columns, Plan
 from .csv_rows import Rows
+from .ical import EventSettings, Happening, Reader
 from .lines import Broken, Line, Lines, Unreadable, opened
 
-__all__ = ["Broken", "Columns", "Format", "Source", "records"]
+__all__ = [
+    "Broken",
+    "Columns",
+    "EventSettings",
+    "Format",
+    "Happening",
+    "Source",
+    "format_by_name",
+    "line_of",
+    "records",
+]
 
-Format = Literal["jsonl", "csv"]
+Format = Literal["jsonl", "csv", "ics"]
 
 _log = logging.getLogger("hubspot_meetings_async")
 
@@ -37,7 +48,8 @@ class Source:
     from the name, else from the first character. JSONL takes one object a line: properties (`{"hs_meeting_title": …}`,
     with `id` where the call needs one), HubSpot's input (`{"id": …, "properties": {…}, "associations": […]}`), or a
     line of a rejects file, of which the `record` is taken; those with an ambiguous outcome only with `ambiguous_too`,
-    since sending a create again could make it twice. CSV takes a header and rows; see `Columns`.
+    since sending a create again could make it twice. CSV takes a header and rows; see `Columns`. A calendar's events
+    (`ics`) become the records of an upsert by their UID; see `EventSettings`.
 
     `line` (lines read so far), `blank` (rows without content) and `rows` (records and broken ones) can be read while
     it runs. `on_warning` hears of things that are odd but not wrong; by default they are logged.
@@ -52,6 +64,7 @@ class Source:
         *,
         format: Format | None = None,
         columns: Columns | None = None,
+        events: EventSettings | None = None,
         encoding: str = "utf-8",
         ambiguous_too: bool = True,
         on_warning: Callable[[str], None] = _log.warning,
@@ -62,11 +75,21 @@ class Source:
         self.rows = 0
         self.blank = 0
         try:
-            self.format: Format = format or _by_name(self.name) or _by_content(self._stream)
-            if self.format == "jsonl" and columns not in (None, Columns()):
-                raise ConfigurationError("columns, time zones and date formats are for CSV; JSONL is sent as it is")
+            self.format: Format = format or format_by_name(self.name) or _by_content(self._stream)
+            if self.format != "csv" and columns not in (None, Columns()):
+                raise ConfigurationError(
+                    "columns, their time zone and date formats are for CSV; JSONL is sent as it is, and calendars have "
+                    "settings of their own"
+                )
             self._lines = Lines(self._stream, self.name, encoding)
-            items = self._jsonl() if self.format == "jsonl" else self._csv(columns or Columns(), on_warning)
+            items: Iterator[Record | Broken | None]
+            match self.format:
+                case "jsonl":
+                    items = self._jsonl()
+                case "csv":
+                    items = self._csv(columns or Columns(), on_warning)
+                case "ics":
+                    items = iter(Reader(self._lines, self.name, events or EventSettings(), on_warning))
         except BaseException:
             self._stream.close()
             raise
@@ -140,19 +163,39 @@ def records(source: Iterable[Record | Broken], on_broken: Callable[[Broken], Non
             yield item
 
 
-_FORMATS: dict[str, Format] = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".csv": "csv", ".tsv": "csv"}
+def line_of(item: Record | Broken) -> int:
+    """The number of the line where it starts."""
+    if isinstance(item, Broken):
+        return item.line
+    number: int = item.ref.line if isinstance(item.ref, Happening) else item.ref
+    return number
 
 
-def _by_name(name: str) -> Format | None:
+_FORMATS: dict[str, Format] = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "jsonl",
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".ics": "ics",
+    ".ical": "ics",
+}
+
+
+def format_by_name(name: str) -> Format | None:
+    """The format that a file's name tells."""
     return _FORMATS.get(Path(name.removesuffix(".gz")).suffix.lower())
 
 
 def _by_content(stream: BinaryIO) -> Format:
     peek = getattr(stream, "peek", None)
     if peek is None:
-        raise ConfigurationError("this stream does not tell its format; say format='jsonl' or format='csv'")
+        raise ConfigurationError(f"this stream does not tell its format; say which: {', '.join(get_args(Format))}")
     start: bytes = peek(64)
-    return "jsonl" if start.removeprefix(BOM_UTF8).lstrip()[:1] in (b"{", b"[") else "csv"
+    start = start.removeprefix(BOM_UTF8).lstrip()
+    if start[:15].upper() == b"BEGIN:VCALENDAR":
+        return "ics"
+    return "jsonl" if start[:1] in (b"{", b"[") else "csv"
 
 
 # ---- JSONL -------------------------------------------------------------------------------------------------------

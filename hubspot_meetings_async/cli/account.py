@@ -9,6 +9,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from ..calendars import AttendeeReport
 from ..errors import JournalError, JournalMismatchError
 from .exits import BROKEN_OFF, DONE, SOME_LEFT, advice, code_of, told
 from .pushing import Account
@@ -18,6 +19,7 @@ from .terminal import command, near, say
 __all__ = ["Rest", "as_json", "exit_code", "show"]
 
 
+_SHOWN = 10
 # A shorter run starts on an empty window and says nothing about how well the quota is used.
 _QUOTA_WINDOW_S = 10
 
@@ -77,6 +79,10 @@ def _show_left(account: Account, rejects: Rejects, rest: Rest) -> None:
     report = account.report
     if rejects.written or rejects.lines:
         say(f"What was not done is in {near(rejects.path)}, with the reasons. Mended, that file can be pushed.")
+    if account.attendees is not None and account.attendees.without_contact:
+        known = account.attendees.without_contact
+        more = f" and {len(known) - _SHOWN:,} more (--json names all)" if len(known) > _SHOWN else ""
+        say(f"No contact has the address {', '.join(known[:_SHOWN])}{more}. Those attendees were left out.")
     if rejects.trouble is not None:
         say(f"The rejects could not be written: {rejects.trouble}", style="bold red")
     if report.ambiguous:
@@ -102,6 +108,7 @@ def _number(number: int, one: str, many: str) -> str:
 
 def _table(account: Account) -> Table:
     report = account.report
+    people = account.attendees or AttendeeReport()
     table = Table(box=box.SIMPLE, show_header=False)
     table.add_column()
     table.add_column(justify="right")
@@ -124,6 +131,9 @@ def _table(account: Account) -> Table:
         ("  sent again for it", report.repaired, "dim"),
         ("not verified", report.unverified, "yellow"),
         ("not in the journal", report.unjournaled, "red"),
+        ("attendees linked", people.linked, "green"),
+        ("  links refused", people.failed, "red"),
+        ("addresses without a contact", len(people.without_contact), "yellow"),
     ]
     for name, number, style in rows:
         if number or name in ("lines read", "records"):
@@ -131,6 +141,18 @@ def _table(account: Account) -> Table:
     if not report.adds_up:
         table.add_row("the account does not add up: please report this", "", style="bold red")
     return table
+
+
+def _people(report: AttendeeReport | None) -> dict[str, Any] | None:
+    if report is None:
+        return None
+    refused = [f"meeting {one.from_id}, contact {one.to_id}: {told(one.error)}" for one in report.failures]
+    return {
+        "linked": report.linked,
+        "failed": report.failed,
+        "failures": refused,
+        "without_contact": report.without_contact,
+    }
 
 
 def as_json(account: Account, rejects: Rejects, rest: Rest, code: int) -> bytes:
@@ -149,6 +171,7 @@ def as_json(account: Account, rejects: Rejects, rest: Rest, code: int) -> bytes:
         "journal": rest.journal,
         "finish": rest.finish,
         "failure": told(account.failure) if account.failure is not None else None,
+        "attendees": _people(account.attendees),
         **report,
     }
     return msgspec.json.encode(value)

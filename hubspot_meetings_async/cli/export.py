@@ -17,6 +17,7 @@ import typer
 
 from ..bulk.journal.reading import OUTCOMES, OutcomeName, Reading, reading
 from ..bulk.lines import Broken
+from ..bulk.sources import line_of
 from ..errors import ConfigurationError, JournalError
 from .exits import BROKEN_OFF, DONE, USAGE, told
 from .terminal import say
@@ -119,8 +120,8 @@ def _places(wanted: Wanted | None) -> Generator[int | None]:
         # One that can be read in part only (a packed one that was cut off) tells in part.
         with contextlib.suppress(OSError), wanted.source(quiet=True) as source:
             for item in source:
-                if not isinstance(item, Broken) and item.ref >= wanted.from_line:
-                    yield item.ref
+                if not isinstance(item, Broken) and line_of(item) >= wanted.from_line:
+                    yield line_of(item)
     while True:
         yield None
 

@@ -78,6 +78,8 @@ def carry_out(wanted: Wanted, journal: Path | None, before: Before | None, *, js
                     bar=not wanted.piped or not sys.stdin.isatty(),
                     earlier=earlier,
                     again=_again(wanted, journal),
+                    prepare=lambda: wanted.prepare(client),
+                    attendees=wanted.attendees(client),
                 )
 
         account = asyncio.run(go())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final, get_args
@@ -12,7 +13,8 @@ from typing import Annotated, Final, get_args
 import msgspec
 import typer
 
-from ..bulk.sources import Broken, Source
+from ..bulk.columns import Columns
+from ..bulk.sources import Broken, Source, format_by_name, line_of
 from ..errors import ConfigurationError, InvalidRecord, JournalError
 from ..inputs import Inputs
 from .exits import BROKEN_OFF, DONE, SOME_LEFT, USAGE, told
@@ -31,6 +33,7 @@ class FormatName(StrEnum):
 
     jsonl = "jsonl"
     csv = "csv"
+    ics = "ics"
 
 
 class Version(StrEnum):
@@ -66,14 +69,23 @@ class VerifyName(StrEnum):
 
 def push(
     file: Annotated[
-        str, typer.Argument(metavar="FILE", help="JSONL or CSV, also .gz; - reads standard input.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="FILE",
+            help="JSONL, CSV or a calendar (.ics), also .gz; - reads standard input.",
+            show_default=False,
+        ),
     ],
     create: Annotated[bool, typer.Option("--create", help="Make a new meeting of each record (the default).")] = False,
     update: Annotated[bool, typer.Option("--update", help="Write to the meetings with these ids.")] = False,
     upsert: Annotated[bool, typer.Option("--upsert", help="Update or create, by the value of --id-property.")] = False,
     archive: Annotated[bool, typer.Option("--archive", help="Put the meetings with these ids into the bin.")] = False,
     id_property: Annotated[
-        str | None, typer.Option(metavar="P", help="--upsert, --update: the unique property that tells meetings apart.")
+        str | None,
+        typer.Option(
+            metavar="P",
+            help="--upsert, --update: the unique property that tells meetings apart; of a calendar [ical_uid].",
+        ),
     ] = None,
     key_property: Annotated[
         str | None,
@@ -114,8 +126,8 @@ def push(
         str | None,
         typer.Option(
             metavar="ZONE",
-            help="CSV: zone of times that name none (Europe/Berlin). Of an hour that a clock change repeats the "
-            "first is meant; a time that it skips is a broken row.",
+            help="CSV, calendars: zone of times that name none (Europe/Berlin). Of an hour that a clock change repeats "
+            "the first is meant; in CSV a time that it skips is a broken row.",
         ),
     ] = None,
     date_format: Annotated[
@@ -134,6 +146,36 @@ def push(
             "May be repeated.",
         ),
     ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="DATE",
+            help="Calendars: leave out events that begin before it (2026-01-31, or with a time) [default: a year ago].",
+        ),
+    ] = None,
+    until: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DATE", help="Calendars: leave out events that begin on or after it [default: in a year]."
+        ),
+    ] = None,
+    owner: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="EMAIL=ID",
+            help="Calendars: events with this organizer belong to this HubSpot owner. May be repeated.",
+        ),
+    ] = None,
+    no_attendees: Annotated[
+        bool, typer.Option("--no-attendees", help="Calendars: do not look for contacts among the attendees.")
+    ] = False,
+    create_property: Annotated[
+        bool,
+        typer.Option(
+            "--create-property", help="Make the property of --id-property or --key-property where there is none."
+        ),
+    ] = False,
     encoding: Annotated[str, typer.Option(help="How the file's text is encoded.")] = "utf-8",
     from_line: Annotated[int, typer.Option(min=1, metavar="N", help="Leave out what stands before this line.")] = 1,
     rejects: Annotated[
@@ -201,21 +243,29 @@ def push(
 
     JSONL: one object of properties a line, or HubSpot's shape {"id": …, "properties": {…}, "associations": […]}.
     CSV: a header of property names, or --map. Empty cells are left out.
+    Calendars (.ics, needs the extra icalendar) are upserted by their events' UIDs, one meeting for each occurrence of a
+    repeating event; attendees who are contacts are linked.
     """
     try:
         kept, passing = _journal(journal, no_journal, file)
+        calendar = (format.value if format is not None else format_by_name(file)) == "ics"
         wanted = Wanted(
             file=file if file == "-" else os.path.abspath(file),
-            operation=_operation(create, update, upsert, archive),
+            operation=_operation(create, update, upsert, archive, usual="upsert" if calendar else "create"),
             key_property=key_property,
             on_ambiguous=on_ambiguous.value if on_ambiguous is not None else None,
-            id_property=id_property,
+            id_property=id_property or ("ical_uid" if calendar else None),
             verify=verify.value if verify is not None else None,
-            format=format.value if format is not None else None,
+            format="ics" if calendar else format.value if format is not None else None,
             mapped=_pairs("--map", map or []),
             timezone=timezone,
             date_format=date_format,
             associated={kind.strip(): column for kind, column in _pairs("--associate", associate or []).items()},
+            since=_moment("--from", since, timezone),
+            until=_moment("--until", until, timezone),
+            owners={address.lower(): id_ for address, id_ in _pairs("--owner", owner or []).items()},
+            link_attendees=not no_attendees,
+            create_property=create_property,
             encoding=encoding,
             from_line=from_line,
             rejects=os.path.abspath(rejects) if rejects is not None else None,
@@ -229,9 +279,10 @@ def push(
             passing=passing,
         )
         if dry_run:
-            with wanted.source() as source:
+            with wanted.with_window().source() as source:
                 raise typer.Exit(_dry_run(source, wanted.inputs(), from_line))
         before = look(kept) if kept is not None else None
+        wanted = wanted.with_window(before.wanted if before is not None else None)
         if before is not None and before.wanted is not None and rejects is None:
             wanted = msgspec.structs.replace(wanted, rejects=before.wanted.rejects)
         code = carry_out(wanted.with_source_as_it_is(), kept, before, json=json)
@@ -254,14 +305,34 @@ def _journal(given: Path | None, none: bool, file: str) -> tuple[Path | None, bo
     return (Path(f"{file}.journal"), True) if Path(file).is_file() else (None, False)
 
 
-def _operation(create: bool, update: bool, upsert: bool, archive: bool) -> Operation:
+def _operation(create: bool, update: bool, upsert: bool, archive: bool, *, usual: Operation) -> Operation:
     given: list[Operation] = []
     for flag, name in zip((create, update, upsert, archive), get_args(Operation), strict=True):
         if flag:
             given.append(name)
     if len(given) > 1:
         raise ConfigurationError(f"choose one of --{', --'.join(given)}")
-    return given[0] if given else "create"
+    return given[0] if given else usual
+
+
+def _moment(option: str, given: str | None, timezone: str | None) -> datetime | None:
+    """A date (its midnight in the zone, else in UTC) or a moment."""
+    if given is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(given.strip())
+    except ValueError:
+        raise ConfigurationError(
+            f"{option} takes a date such as 2026-01-31, or a moment (2026-01-31T12:00Z), not {given!r}"
+        ) from None
+    return moment if moment.utcoffset() is not None else moment.replace(tzinfo=Columns(timezone=timezone).zone() or UTC)
+
+
+_EXAMPLES: Final = {
+    "--map": "'Subject=hs_meeting_title'",
+    "--associate": "contact=COLUMN",
+    "--owner": "ada@example.com=41629779",
+}
 
 
 def _pairs(option: str, given: Sequence[str]) -> dict[str, str]:
@@ -270,8 +341,7 @@ def _pairs(option: str, given: Sequence[str]) -> dict[str, str]:
     for text in given:
         left, equals, right = text.rpartition("=") if option == "--map" else text.partition("=")
         if not equals or not left.strip():
-            example = "--map 'Subject=hs_meeting_title'" if option == "--map" else "--associate contact=COLUMN"
-            raise ConfigurationError(f"{option} is written like {example}, not {text!r}")
+            raise ConfigurationError(f"{option} is written like {option} {_EXAMPLES[option]}, not {text!r}")
         if left in pairs:
             raise ConfigurationError(f"{option} names {left!r} twice")
         pairs[left] = right.strip() if option == "--map" else right
@@ -282,7 +352,7 @@ def _dry_run(source: Source, inputs: Inputs, from_line: int) -> int:
     """Print what the first records become; count all, and name the broken ones."""
     records = broken = 0
     for item in source:
-        if (item.line if isinstance(item, Broken) else item.ref) < from_line:
+        if line_of(item) < from_line:
             continue
         try:
             if isinstance(item, Broken):
@@ -291,8 +361,7 @@ def _dry_run(source: Source, inputs: Inputs, from_line: int) -> int:
         except InvalidRecord as error:
             broken += 1
             if broken <= _BROKEN_SHOWN:
-                line = item.line if isinstance(item, Broken) else item.ref
-                say(f"line {line}: {error}", style="red")
+                say(f"line {line_of(item)}: {error}", style="red")
             continue
         if records < _SHOWN_BY_DRY_RUN:
             sys.stdout.buffer.write(encoded + b"\n")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -14,7 +14,8 @@ from ..bulk.engine import Run
 from ..bulk.journal.reading import Known, OutcomeName, Reading
 from ..bulk.lines import Broken
 from ..bulk.outcomes import Ambiguous, NotSent, Outcome, Rejected, Report
-from ..bulk.sources import Source
+from ..bulk.sources import Source, line_of
+from ..calendars import AttendeeReport, Attendees
 from ..client import MeetingsClient
 from ..errors import JournalMismatchError
 from ..inputs import Record
@@ -22,7 +23,7 @@ from .feeding import Piped
 from .interruption import GRACE_S, Interruption
 from .progress import Meter
 from .progress import Reading as Gauge
-from .rejects import Rejects
+from .rejects import Rejects, place_of
 
 __all__ = ["Account", "Earlier", "Items", "Start", "line_count", "push"]
 
@@ -53,7 +54,7 @@ class Account(msgspec.Struct, kw_only=True):
     the rest are in `report`. `left_before` are records that earlier runs with the same journal settled and did not do,
     by outcome. `began_at` and `ended_at` are when the run began and when the source had no more, on the clock of
     `time.monotonic()`; None for `ended_at` says that it was not read to its end. `signal` and `failure` say what broke
-    the run off.
+    the run off. `attendees`: what became of a calendar's people; None where nobody was looked for.
     """
 
     report: Report
@@ -66,25 +67,35 @@ class Account(msgspec.Struct, kw_only=True):
     ended_at: float | None = None
     signal: int | None = None
     failure: BaseException | None = None
+    attendees: AttendeeReport | None = None
 
     @property
     def left(self) -> int:
         """Rows that were not done, by this run or an earlier one."""
         report = self.report
-        return self.left_before.total() + self.broken + report.rejected + report.ambiguous + report.not_sent
+        failed = self.attendees.failed if self.attendees is not None else 0
+        return self.left_before.total() + self.broken + report.rejected + report.ambiguous + report.not_sent + failed
 
 
 class _Rows:
     """Hands the records of a source to the engine, and keeps what is none. It may be read in a thread."""
 
     def __init__(
-        self, source: Source, rejects: Rejects, *, from_line: int, account: Account, final: Mapping[int, Known]
+        self,
+        source: Source,
+        rejects: Rejects,
+        *,
+        from_line: int,
+        account: Account,
+        final: Mapping[int, Known],
+        attendees: Attendees | None = None,
     ) -> None:
         self._source = source
         self._rejects = rejects
         self._from_line = from_line
         self._account = account
         self._final = final
+        self._attendees = attendees
         self._given = 0
         self._owed: list[tuple[Record, Known]] = []
         self._piped: Piped | None = None
@@ -109,14 +120,13 @@ class _Rows:
         known = self._final.get(self._given)
         if known is not None:
             self._account.left_before[known.outcome] += 1
-            if record.ref not in self._rejects.lines:
+            if place_of(record) not in self._rejects.lines:
                 self._owed.append((record, known))
         self._given += 1
-        return record
+        return record if self._attendees is None else self._attendees.expect(record)
 
     def _wanted(self, item: Record | Broken) -> bool:
-        line = item.line if isinstance(item, Broken) else item.ref
-        if line < self._from_line:
+        if line_of(item) < self._from_line:
             self._account.skipped += 1
             return False
         if isinstance(item, Broken):
@@ -154,16 +164,19 @@ async def push(
     lines: bool = False,
     earlier: Earlier | None = None,
     again: Collection[type] = (),
+    prepare: Callable[[], Awaitable[None]] | None = None,
+    attendees: Attendees | None = None,
 ) -> Account:
     """Push a source to its end, to Ctrl-C, or to what makes going on useless; the account tells which.
 
     `total_lines` of the source, where they are known, let the progress bar tell the time left. `bar` and `lines` say
     how progress may be shown: as a bar on a terminal, as lines elsewhere. `again` are outcomes that are no rejects,
-    since the next run of the job tries those records again.
+    since the next run of the job tries those records again. `prepare` is awaited before anything is sent; `attendees`
+    are linked as the records get done, and at the end.
     """
     account = Account(report=Report(operation=""), began_at=time.monotonic())
     final = earlier.final if earlier is not None else {}
-    rows = _Rows(source, rejects, from_line=from_line, account=account, final=final)
+    rows = _Rows(source, rejects, from_line=from_line, account=account, final=final, attendees=attendees)
     run = start(client, rows.piped() if total_lines is None else rows.plain())
 
     def stop() -> None:
@@ -190,11 +203,17 @@ async def push(
 
     with Interruption() as interruption:
         try:
+            if prepare is not None:
+                await prepare()
             with Meter(label, console, gauge, bar=bar, lines=lines):
                 async with run:
                     interruption.stop = stop
                     async for outcome in run:
                         keep(outcome)
+                        if attendees is not None:
+                            await attendees.note(outcome)
+            if attendees is not None and interruption.signal is None:
+                account.attendees = await attendees.link()
         except Exception as error:  # noqa: BLE001 - whatever ended the run, its account is printed
             account.failure = error
         finally:

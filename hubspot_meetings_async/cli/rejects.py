@@ -12,10 +12,13 @@ import msgspec
 
 from ..bulk.lines import Broken
 from ..bulk.outcomes import Ambiguous, NotSent, Rejected
+from ..bulk.sources import Happening
 from ..errors import ConfigurationError, printable
 from ..inputs import Record
 
-__all__ = ["Rejects", "free_name"]
+__all__ = ["Rejects", "free_name", "place_of"]
+
+Place = tuple[int | None, str | None]
 
 
 class _Record(msgspec.Struct, omit_defaults=True):
@@ -28,6 +31,7 @@ class _Record(msgspec.Struct, omit_defaults=True):
 
 class _Line(msgspec.Struct, kw_only=True):
     line: int | None
+    occurrence: str | msgspec.UnsetType = msgspec.UNSET
     outcome: str
     reason: str
     correlation_id: str | None = None
@@ -53,14 +57,15 @@ class Rejects:
     """Writes the file when the first reject comes, readable for its owner only: it holds people's data.
 
     `going_on`: an earlier run of the same job may have begun it; what it has is not written again. `lines` are the
-    lines of the source that are in it. `trouble` says why it could not be written; the run goes on, since stopping it
-    would not make them fewer. Any thread may write: broken rows come from where the source is read.
+    lines of the source that are in it, with the occurrence where one line stands for several. `trouble` says why it
+    could not be written; the run goes on, since stopping it would not make them fewer. Any thread may write: broken
+    rows come from where the source is read.
 
     Raises: ConfigurationError when there is such a file of something else; OSError when it can not be read.
     """
 
     def __init__(self, path: Path, *, going_on: bool = False) -> None:
-        self.lines: set[int] = set()
+        self.lines: set[Place] = set()
         if path.is_file() and path.stat().st_size:
             if not going_on:
                 raise ConfigurationError(f"{path} exists already; name another file with --rejects, or remove it")
@@ -91,10 +96,12 @@ class Rejects:
 
     def record(self, record: Record, outcome: str, reason: str, correlation_id: str | None = None) -> None:
         """Write down a record."""
+        line, occurrence = place_of(record)
         kept = _Record(id=record.id, properties=record.properties, associations=tuple(record.associations))
         self._write(
             _Line(
-                line=record.ref,
+                line=line,
+                occurrence=occurrence or msgspec.UNSET,
                 outcome=outcome,
                 reason=printable(reason),
                 correlation_id=printable(correlation_id) if correlation_id else None,
@@ -107,7 +114,7 @@ class Rejects:
             self._add(line)
 
     def _add(self, line: _Line) -> None:
-        if self.trouble is not None or line.line in self.lines:
+        if self.trouble is not None or (line.line, line.occurrence or None) in self.lines:
             return
         try:
             if self._file is None:
@@ -127,16 +134,22 @@ class Rejects:
             self._file.close()
 
 
+def place_of(record: Record) -> Place:
+    """Where a record comes from: its line, and which occurrence of a repeating event it is."""
+    return (record.ref.line, record.ref.occurrence) if isinstance(record.ref, Happening) else (record.ref, None)
+
+
 class _Place(msgspec.Struct):
     line: int | None = None
+    occurrence: str | None = None
 
 
 _place = msgspec.json.Decoder(_Place)
 
 
-def _lines_in(path: Path) -> set[int]:
+def _lines_in(path: Path) -> set[Place]:
     """Which lines of the source a rejects file holds; a last one that was cut off in the middle is taken out."""
-    lines: set[int] = set()
+    lines: set[Place] = set()
     whole_bytes = 0
     with path.open("r+b") as file:
         for text in file:
@@ -145,7 +158,7 @@ def _lines_in(path: Path) -> set[int]:
                 break
             whole_bytes += len(text)
             with suppress(msgspec.MsgspecError):  # somebody has written into it
-                line = _place.decode(text).line
-                if line is not None:
-                    lines.add(line)
+                place = _place.decode(text)
+                if place.line is not None:
+                    lines.add((place.line, place.occurrence))
     return lines

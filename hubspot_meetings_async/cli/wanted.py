@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Literal, cast
 from urllib.parse import urlsplit
@@ -18,7 +19,8 @@ from ..bulk.columns import Columns
 from ..bulk.doors import WriteOptions
 from ..bulk.engine import Run
 from ..bulk.operation import Verify
-from ..bulk.sources import Source
+from ..bulk.sources import EventSettings, Format, Source
+from ..calendars import Attendees
 from ..certainty import OnAmbiguous
 from ..client import MeetingsClient
 from ..errors import ConfigurationError
@@ -54,11 +56,16 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     on_ambiguous: OnAmbiguous | None = None
     id_property: str | None = None
     verify: Verify | None = None
-    format: Literal["jsonl", "csv"] | None = None
+    format: Format | None = None
     mapped: dict[str, str] = {}
     timezone: str | None = None
     date_format: str | None = None
     associated: dict[str, str] = {}
+    since: datetime | None = None
+    until: datetime | None = None
+    owners: dict[str, str] = {}
+    link_attendees: bool = True
+    create_property: bool = False
     encoding: str = "utf-8"
     from_line: int = 1
     rejects: str | None = None
@@ -96,6 +103,16 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
         if self.associated and self.operation != "create":
             raise ConfigurationError(f"--associate goes with --create: HubSpot's batch {self.operation} sets no links")
 
+        if self.is_calendar and self.operation != "upsert":
+            raise ConfigurationError(
+                f"a calendar is pushed by --upsert, so that pushing it again updates what is there, not by "
+                f"--{self.operation}"
+            )
+        if not self.is_calendar and (self.since or self.until or self.owners or not self.link_attendees):
+            raise ConfigurationError("--from, --until, --owner and --no-attendees are for calendar files (.ics)")
+        if self.create_property and not (self.id_property or self.key_property):
+            raise ConfigurationError("--create-property goes with --id-property or --key-property, which names it")
+
     def __str__(self) -> str:
         by = self.key_property or self.id_property
         return f"{self.operation} by {by}" if by else self.operation
@@ -104,6 +121,11 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     def piped(self) -> bool:
         """Whether the records come from standard input."""
         return self.file == "-"
+
+    @property
+    def is_calendar(self) -> bool:
+        """Whether the source is a calendar's events."""
+        return self.format == "ics"
 
     @property
     def holds(self) -> bool:
@@ -168,16 +190,59 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     def source(self, *, quiet: bool = False) -> Source:
         """Open the source. Raises: ConfigurationError, OSError."""
         columns = Columns(
-            mapped=self.mapped, timezone=self.timezone, date_format=self.date_format, associated=self.associated
+            mapped=self.mapped,
+            timezone=None if self.is_calendar else self.timezone,
+            date_format=self.date_format,
+            associated=self.associated,
         )
         return Source(
             self.file,
             format=self.format,
             columns=columns,
+            events=self._events() if self.is_calendar else None,
             encoding=self.encoding,
             ambiguous_too=not self.holds,
             on_warning=(lambda _: None) if quiet else warn,
         )
+
+    def _events(self) -> EventSettings:
+        return EventSettings(
+            since=self.since,
+            until=self.until,
+            timezone=self.timezone,
+            id_property=self.id_property or "",
+            owners=self.owners,
+        )
+
+    def with_window(self, before: Wanted | None = None) -> Wanted:
+        """The same, with the window of events that was begun with: what is gone on with must be the same source."""
+        if not self.is_calendar:
+            return self
+        if before is not None and before.is_calendar:
+            return msgspec.structs.replace(self, since=self.since or before.since, until=self.until or before.until)
+        since, until = self._events().window()
+        return msgspec.structs.replace(self, since=since, until=until)
+
+    async def prepare(self, client: MeetingsClient) -> None:
+        """See to it that the property is there by which records are known. Raises: HubSpotError."""
+        name = self.id_property or self.key_property
+        if name is None:
+            return
+        if self.create_property:
+            await client.properties.ensure_key_property(name)
+        elif self.is_calendar:
+            if name not in await client.properties.all():
+                raise ConfigurationError(
+                    f"meetings have no property {name!r}, in which a calendar's UIDs are kept: add --create-property "
+                    "to have it made, or name another unique one with --id-property"
+                )
+            await client.properties.need_key(name)
+
+    def attendees(self, client: MeetingsClient) -> Attendees | None:
+        """Who links a calendar's people, where they are to be linked."""
+        if not self.is_calendar or not self.link_attendees:
+            return None
+        return Attendees(client, id_property=self.id_property or "")
 
     def inputs(self) -> Inputs:
         """How records become inputs of the call."""
