@@ -21,9 +21,10 @@ from .breaker import CircuitBreaker, is_down
 from .errors import AmbiguousWriteError, CircuitOpen, DeadlineExceeded, HubSpotError, RateLimited, Unauthorized
 from .limiter import Lane, Limiter, Slot
 from .retry import Effect, RetryBudget, RetryPolicy
+from .secret import Hiding, hidden
 from .telemetry import Attempt, OnAttempt, heard, listener, log, route_of
 from .transport import Transport
-from .wire import Call, Quota, Replay, Request, Response, Trail, parse
+from .wire import Call, Quota, Replay, Request, Response, Trail, known_id, parse
 
 __all__ = ["Caller"]
 
@@ -211,27 +212,37 @@ class Caller:
             if trail.on_sent is not None:
                 trail.on_sent()
 
+        secrets = request.secrets if token is None else (token,)
+
         def answered(headers: Mapping[str, str]) -> None:
             trail.date = headers.get("Date")
-            trail.correlation_id = headers.get("X-HubSpot-Correlation-Id")
+            trail.correlation_id = known_id(hidden(headers.get("X-HubSpot-Correlation-Id"), secrets))
             for slot in slots:
                 slot.answered(headers)
 
         headers = _Headers(token, request.content_type if request.body is not None else None)
         if trail.before_send is not None and (body := await trail.before_send()) is not None:
             request = msgspec.structs.replace(request, body=body)
-        response: Response = await self._transport.send(request, headers, on_written=written, on_answered=answered)
-        trail.bytes_received += len(response.body)
-        trail.status = response.status
-        if token is not None and (response.status >= 300 or "json" not in response.headers.get("Content-Type", "")):
-            # Some gateways repeat the request in their answer, and errors quote answers.
-            response = Response(response.status, response.headers, token.out_of(response.body))
         try:
+            response: Response = await self._transport.send(request, headers, on_written=written, on_answered=answered)
+            trail.bytes_received += len(response.body)
+            trail.status = response.status
+            # Some gateways repeat the request in their answer, and errors quote answers.
+            echoes = response.status > 204 or "json" not in response.headers.get("Content-Type", "")
+            response = Response(
+                response.status,
+                Hiding(response.headers, secrets),
+                hidden(response.body, secrets) if echoes else response.body,
+            )
             return parse(request, response, validate=self._validate or lane is Lane.BULK)
-        except RateLimited as error:
-            trail.rate_limited += 1
-            _refused(slots, error)
-            raise
+        except HubSpotError as error:
+            error.args = hidden(error.args, secrets)
+            vars(error).update(hidden(vars(error), secrets))
+            if isinstance(error, RateLimited):
+                trail.rate_limited += 1
+                _refused(slots, error)
+            # Without the frames below this one: their variables hold the answer as it came.
+            raise error.with_traceback(None)
 
 
 class _Watch:

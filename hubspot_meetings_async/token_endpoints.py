@@ -90,10 +90,11 @@ class TokenEndpoints:
         self, path: str, form: Mapping[str, str | Secret | None], decoder: msgspec.json.Decoder[T] | None
     ) -> T:
         fields = {**form, "client_id": self._client_id, "client_secret": self._client_secret}
+        secrets = tuple(value for value in fields.values() if isinstance(value, Secret))
         try:
-            return await self._call(_request(path, _encoded(fields), _FORM, decoder))
+            return await self._call(_request(path, _encoded(fields), _FORM, decoder, secrets))
         except HubSpotError as error:
-            _scrub(error, [value for value in fields.values() if isinstance(value, Secret)])
+            _scrub(error, secrets)
             if not isinstance(error, RequestRejected) or isinstance(error, RateLimited):
                 raise
             refusal = _refusal(error)
@@ -107,10 +108,18 @@ async def private_app_token_info(call: Call, token: Secret) -> PrivateAppTokenIn
     """
     path = "/oauth/v2/private-apps/get/access-token-info"
     # The body in no variable: tracebacks with local variables would show it.
-    return await call(_request(path, encode({"tokenKey": token.reveal()}), "application/json", _private_app_info))
+    return await call(
+        _request(path, encode({"tokenKey": token.reveal()}), "application/json", _private_app_info, (token,))
+    )
 
 
-def _request(path: str, body: bytes, content_type: str, decoder: msgspec.json.Decoder[T] | None) -> Request[T]:
+def _request(
+    path: str,
+    body: bytes,
+    content_type: str,
+    decoder: msgspec.json.Decoder[T] | None,
+    secrets: tuple[Secret, ...],
+) -> Request[T]:
     return Request(
         method="POST",
         path=path,
@@ -119,6 +128,7 @@ def _request(path: str, body: bytes, content_type: str, decoder: msgspec.json.De
         decoder=decoder,
         quota=Quota.NONE,
         bearer=False,
+        secrets=secrets,
     )
 
 
@@ -133,7 +143,7 @@ def _encoded(fields: Mapping[str, str | Secret | None]) -> bytes:
 
 
 def _scrub(error: HubSpotError, secrets: Iterable[Secret]) -> None:
-    """Take out what a server, or somebody between, repeats of what was sent."""
+    """Take short secrets too out of what a server, or somebody between, repeats of what was sent."""
     for secret in secrets:
         # A message ends after 500 characters, in the middle of a long token maybe.
         for shown in (secret.reveal(), secret.reveal()[:16]):

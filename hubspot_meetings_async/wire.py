@@ -33,6 +33,7 @@ from .errors import (
     printable,
 )
 from .models import BatchError, as_far_as_it_fits
+from .secret import Secret
 
 __all__ = [
     "Call",
@@ -43,6 +44,7 @@ __all__ = [
     "Trail",
     "encode",
     "encode_plain",
+    "known_id",
     "parse",
     "query_string",
     "rejection",
@@ -101,7 +103,7 @@ class Request(Struct, Generic[T], frozen=True, kw_only=True):
 
     `decoder` reads a success body; None means the call answers without one (204). `bearer` is False for the token
     endpoints: no token is sent with the request, and since secrets go in and out there, nothing of an answer is quoted
-    in errors.
+    in errors. `secrets` are those in the body: no error repeats one, whatever the answer does.
     """
 
     method: str
@@ -113,6 +115,7 @@ class Request(Struct, Generic[T], frozen=True, kw_only=True):
     quota: Quota = Quota.STANDARD
     content_type: str = "application/json"
     bearer: bool = True
+    secrets: tuple[Secret, ...] = ()
 
     def __repr__(self) -> str:
         # Bodies hold what people wrote, and the secrets of an app: logs and tracebacks with local variables show none.
@@ -311,7 +314,7 @@ def _error(response: Response, *, quoting: bool) -> HubSpotError:
         body = _ErrorBody(message=f"no error body of HubSpot's ({_form(response, quoting=quoting)})")
     said = body.message if isinstance(body.message, str) and body.message else f"status {status} without a message"
     message, inner = _plain_message(said)
-    correlation_id = _id(body.correlation_id) or _id(response.headers.get("X-HubSpot-Correlation-Id"))
+    correlation_id = known_id(body.correlation_id) or known_id(response.headers.get("X-HubSpot-Correlation-Id"))
     wait_s = _retry_after_s(response.headers.get("Retry-After"))
     if status >= 500 or status in (408, 423, 425, 477):
         return HubSpotUnavailable(message, status=status, retry_after_s=wait_s, correlation_id=correlation_id)
@@ -394,7 +397,7 @@ def _text(value: object) -> str | None:
 _ID = re.compile(r"[\w.:-]{1,100}", re.ASCII)
 
 
-def _id(value: object) -> str | None:
+def known_id(value: object) -> str | None:
     """A correlation id, which goes from logs to HubSpot's support; what does not look like one is none."""
     return value if isinstance(value, str) and _ID.fullmatch(value) else None
 

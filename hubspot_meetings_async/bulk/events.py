@@ -118,7 +118,7 @@ class RunWatch:
         """It sleeps; said once for all of its batches."""
         if not self._paused:
             self._paused = True
-            self._say(logging.WARNING, "%s %s sleeps for %.0f s: %s", wait_s, error)
+            self._say(logging.WARNING, "%s %s sleeps for %.0f s: %s", wait_s, str(error))
             self._tell(RunPaused, error=error, wait_s=wait_s)
 
     def resumed(self) -> None:
@@ -131,7 +131,8 @@ class RunWatch:
     def ended(self, report: Report, error: BaseException | None) -> None:
         """It is over."""
         why = "" if error is None else f", ended by {type(error).__name__}"
-        self._say(self._level, "%s %s ended: %s%s", report, why)
+        # As words: a handler that keeps the arguments of a line would keep the report's problems, with their records.
+        self._say(self._level, "%s %s ended: %s%s", str(report), why)
         self._tell(RunEnded, report=structs.replace(report, problems=()), error=error)
 
     def _say(self, level: int, words: str, *more: object) -> None:
