@@ -11,8 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import Any, cast
-from zoneinfo import ZoneInfo
+from typing import TYPE_CHECKING, Any, cast
 
 from .errors import (
     AmbiguousWriteError,
@@ -28,7 +27,10 @@ from .errors import (
 )
 from .models import property_values
 from .models.scheduler import BookedMeeting, BookingRequest, ConsentResponse, FormValue
-from .moments import duration_ms, unix_ms, utc, zone
+from .moments import duration_ms, named_zone, unix_ms, utc, zone
+
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
 
 __all__ = ["booking_request", "checked_slug", "in_doubt", "made", "refusal", "unknown_slug"]
 
@@ -50,8 +52,8 @@ def booking_request(
 ) -> BookingRequest:
     """The body of a booking. Raises: ConfigurationError, InvalidRecord (a form value that can not be sent)."""
     start_at = utc("start", start)
-    if timezone is None and isinstance(start.tzinfo, ZoneInfo) and start.tzinfo.key:
-        timezone = start.tzinfo
+    if timezone is None:
+        timezone = named_zone(start)
     return BookingRequest(
         slug=checked_slug(slug),
         first_name=_filled("first_name", first_name),
@@ -121,19 +123,15 @@ _ADVICE: Mapping[type[RequestRejected], str] = {
     DurationNotOffered: "booking_information(slug, timezone=…).custom_params.durations_s are the lengths it has",
     FormFieldMissing: "booking_information(slug, timezone=…).custom_params.required_fields are those it needs",
 }
-_FIELD_MISSING = re.compile(
-    r"(missing|required)\b.*\bform ?field|\bform ?field.*(does not have|has no|lacks|missing|required)", re.IGNORECASE
-)
-_FIELD_NAME = re.compile(
+_FIELD_MISSING = r"(missing|required)\b.*\bform ?field|\bform ?field.*(does not have|has no|lacks|missing|required)"
+_FIELD_NAME = (
     r"form ?fields?:? +[\"'\[(]?(?P<name>[^\"'\])]+?)[\"'\])]? +(?:does not have|has no|lacks|is missing|is required)"
-    r"|(?:missing|required) form ?fields?: *[\"'\[(]?(?P<listed>[\w.-]+)",
-    re.IGNORECASE,
+    r"|(?:missing|required) form ?fields?: *[\"'\[(]?(?P<listed>[\w.-]+)"
 )
-_NOT_OFFERED = re.compile(r"\bduration\b.*\bnot\b|\binvalid\b.*\bduration\b", re.IGNORECASE)
-_TAKEN = re.compile(
+_NOT_OFFERED = r"\bduration\b.*\bnot\b|\binvalid\b.*\bduration\b"
+_TAKEN = (
     r"\b(time|slot)\b.*\b(not available|no longer available|unavailable|taken|already booked)\b"
-    r"|\bstart time must be contained\b",
-    re.IGNORECASE,
+    r"|\bstart time must be contained\b"
 )
 _FIELD_KEYS = ("fieldName", "formField", "field", "name", "propertyName")
 
@@ -163,12 +161,12 @@ def unknown_slug(error: RequestRejected, slug: str) -> RequestRejected:
 
 def _by_words(error: RequestRejected) -> type[RequestRejected] | None:
     words = error.message
-    if _FIELD_MISSING.search(words):
+    if re.search(_FIELD_MISSING, words, re.IGNORECASE):
         return FormFieldMissing
-    if _NOT_OFFERED.search(words):
+    if re.search(_NOT_OFFERED, words, re.IGNORECASE):
         return DurationNotOffered
     # HubSpot has no other conflict for a booking than its time.
-    return SlotTaken if error.status == 409 or _TAKEN.search(words) else None
+    return SlotTaken if error.status == 409 or re.search(_TAKEN, words, re.IGNORECASE) else None
 
 
 def _field(error: RequestRejected) -> str | None:
@@ -176,7 +174,7 @@ def _field(error: RequestRejected) -> str | None:
         for key in _FIELD_KEYS:
             if names := context.get(key):
                 return names[0]
-    found = _FIELD_NAME.search(error.message)
+    found = re.search(_FIELD_NAME, error.message, re.IGNORECASE)
     return None if found is None else found["name"] or found["listed"]
 
 

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final, cast
-from zoneinfo import ZoneInfo
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from msgspec import UNSET, Struct
 
@@ -28,6 +27,9 @@ from .models.tolerant import tolerant_decoder
 from .moments import zone
 from .versions import known_version
 from .wire import Call, Replay, Request, encode, query_string, segment
+
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
 
 __all__ = ["Calendar"]
 

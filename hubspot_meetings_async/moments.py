@@ -6,12 +6,14 @@ This module knows Python's times and Unix milliseconds. It must not know endpoin
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, tzinfo
-from typing import NamedTuple
-from zoneinfo import ZoneInfo
+from typing import TYPE_CHECKING, NamedTuple
 
 from .errors import ConfigurationError, printable
 
-__all__ = ["Zone", "duration_ms", "unix_ms", "utc", "zone"]
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
+
+__all__ = ["Zone", "duration_ms", "named_zone", "unix_ms", "utc", "zone"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -27,6 +29,8 @@ class Zone(NamedTuple):
 
 def zone(timezone: str | ZoneInfo) -> Zone:
     """The zone of an IANA name, or of a `ZoneInfo`. Raises: ConfigurationError for names this machine does not know."""
+    from zoneinfo import ZoneInfo  # two milliseconds, for who has to do with zones
+
     if isinstance(timezone, ZoneInfo):
         if not timezone.key:
             raise ConfigurationError("this ZoneInfo has no key; HubSpot needs a name, as in ZoneInfo('Europe/Berlin')")
@@ -41,6 +45,13 @@ def zone(timezone: str | ZoneInfo) -> Zone:
             "timezone must be an IANA name such as 'Europe/Berlin', or a ZoneInfo, not "
             f"{printable(repr(timezone))[:60]} (on machines without time zone data: pip install tzdata)"
         ) from None
+
+
+def named_zone(moment: datetime) -> ZoneInfo | None:
+    """The IANA zone a moment is given in, if it is."""
+    from zoneinfo import ZoneInfo
+
+    return moment.tzinfo if isinstance(moment.tzinfo, ZoneInfo) and moment.tzinfo.key else None
 
 
 def utc(what: str, moment: object) -> datetime:

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, TypeVar
-from zoneinfo import ZoneInfo
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from .booking import booking_request, checked_slug, in_doubt, made, refusal, unknown_slug
 from .errors import (
@@ -36,18 +35,15 @@ from .slots import MOST_MONTHS, SlotQuery, Slots
 from .versions import known_version
 from .wire import Call, Replay, Request, encode, query_string, segment
 
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
+
 __all__ = ["LinkListing", "Scheduler"]
 
 T = TypeVar("T")
 
 _UPDATE_VERSIONS: Final = {"v3": "v3", "2026-09": "2026-09-beta"}
 """Where HubSpot publishes the update of a link: not in 2026-03, and in 2026-09 as a beta only."""
-
-_links = tolerant_decoder(LinkPage)
-_link = tolerant_decoder(MeetingLink)
-_information = tolerant_decoder(BookingInformation)
-_availability = tolerant_decoder(AvailabilityPage)
-_booked = tolerant_decoder(BookedMeeting)
 
 
 class LinkListing:
@@ -84,7 +80,7 @@ class LinkListing:
 
     async def _page(self, changed: Mapping[str, object]) -> LinkPage:
         query = query_string({**self._parameters, **changed})
-        return await self._call(Request(method="GET", path=self._path, query=query, decoder=_links))
+        return await self._call(Request(method="GET", path=self._path, query=query, decoder=tolerant_decoder(LinkPage)))
 
 
 class Scheduler:
@@ -138,7 +134,9 @@ class Scheduler:
     async def booking_information(self, slug: str, *, timezone: str | ZoneInfo) -> BookingInformation:
         """All that a booking page shows (`GET …/book/{slug}`): lengths, form, consents, hours, members, free times."""
         query = query_string({"timezone": zone(timezone).name})
-        return await self._read(slug, Request(method="GET", path=self._of(slug), query=query, decoder=_information))
+        return await self._read(
+            slug, Request(method="GET", path=self._of(slug), query=query, decoder=tolerant_decoder(BookingInformation))
+        )
 
     async def availability_page(
         self, slug: str, *, timezone: str | ZoneInfo, month_offset: int = 0
@@ -153,7 +151,9 @@ class Scheduler:
             )
         query = query_string({"timezone": zone(timezone).name, "monthOffset": month_offset})
         path = self._of(slug, "availability-page/")
-        return await self._read(slug, Request(method="GET", path=path, query=query, decoder=_availability))
+        return await self._read(
+            slug, Request(method="GET", path=path, query=query, decoder=tolerant_decoder(AvailabilityPage))
+        )
 
     def availability(
         self,
@@ -248,7 +248,7 @@ class Scheduler:
             # HubSpot's guide has the zone here, its schema in the body.
             query=query_string({"timezone": asked.timezone}),
             body=encode(asked),
-            decoder=_booked,
+            decoder=tolerant_decoder(BookedMeeting),
             replay=Replay.IF_NOT_SENT,
         )
         try:
@@ -281,7 +281,9 @@ class Scheduler:
             )
         body = encode(LinkUpdate(payment_link_id=segment(payment_link_id, what="payment_link_id", digits=False)))
         path = f"/scheduler/{version}/meetings/meeting-links/{segment(checked_slug(slug), what='slug', digits=False)}"
-        return await self._read(slug, Request(method="PATCH", path=path, body=body, decoder=_link))
+        return await self._read(
+            slug, Request(method="PATCH", path=path, body=body, decoder=tolerant_decoder(MeetingLink))
+        )
 
     def _of(self, slug: str, under: str = "") -> str:
         return f"{self._path}/book/{under}{segment(checked_slug(slug), what='slug', digits=False)}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABCMeta
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
 import msgspec
@@ -36,7 +37,12 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def tolerant_decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
-    """A decoder for `kind` that takes HubSpot's several spellings, and numbers written as strings."""
+    """The decoder for `kind` that takes HubSpot's several spellings, and numbers written as strings; made once."""
+    return cast("msgspec.json.Decoder[T]", _decoder_of(cast("Any", kind)))
+
+
+@cache
+def _decoder_of(kind: type[Any]) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(kind, dec_hook=_read, strict=False)
 
 
