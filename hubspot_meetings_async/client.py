@@ -46,6 +46,7 @@ from .settings import (
     tls_of,
     user_agent_of,
 )
+from .sync import Sync
 from .telemetry import OnAttempt
 from .token_endpoints import private_app_token_info
 from .transport import AiohttpTransport, SharedSession, Timeouts
@@ -225,6 +226,15 @@ class MeetingsClient:
             on_event=on_run_event,
         )
         """Any number of records, one outcome each."""
+        bulk_call = caller.lane(Lane.BULK)
+        self.sync = Sync(
+            bulk_call,
+            meetings=Meetings(bulk_call, api_version=api_version, properties=self.properties),
+            associations=Associations(bulk_call, api_version=api_version),
+            portal=self.account.portal,
+            api_version=api_version,
+        )
+        """What changed since last time, and everything at once."""
         self._batched = Meetings(
             # Calls in a micro-batch have deadlines of their own, and each input is accounted for.
             calls(call_s=None, validate=True).lane(Lane.INTERACTIVE),
