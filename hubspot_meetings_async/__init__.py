@@ -132,6 +132,7 @@ from .retry import RetryPolicy
 from .scheduler import Scheduler
 from .search import Filters, Search, SearchRequest, Sort, ascending, associated_with, descending, where
 from .slots import Slots
+from .sync import Change, Changes, Export, Lot, Sync, SyncCursor
 from .telemetry import Attempt
 from .transport import Timeouts
 from .version import __version__
@@ -173,6 +174,8 @@ __all__ = [
     "CalendarEvent",
     "CalendarEventProperties",
     "CalendarNotConnected",
+    "Change",
+    "Changes",
     "CircuitBreaker",
     "CircuitOpen",
     "ConfigurationError",
@@ -184,6 +187,7 @@ __all__ = [
     "Difference",
     "DurationNotOffered",
     "ErrorDetail",
+    "Export",
     "Filters",
     "Forbidden",
     "ForkedClientError",
@@ -205,6 +209,7 @@ __all__ = [
     "LinkReport",
     "Listing",
     "LocationType",
+    "Lot",
     "Meeting",
     "MeetingLink",
     "MeetingOutcome",
@@ -258,6 +263,8 @@ __all__ = [
     "Sort",
     "StaticToken",
     "StoreError",
+    "Sync",
+    "SyncCursor",
     "Timeouts",
     "TokenInfo",
     "TokenRefused",
