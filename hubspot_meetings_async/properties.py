@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
 from types import MappingProxyType
 from typing import Final, cast
 
 import anyio
 import msgspec
 
-from .errors import AmbiguousWriteError, ConfigurationError, Conflict, HubSpotError, shown
+from .errors import AmbiguousWriteError, ConfigurationError, Conflict, DeadlineExceeded, HubSpotError, shown
 from .models import NewOption, NewProperty, Page, PropertyDefinition
 from .property_checks import check
 from .versions import known_version
@@ -64,7 +65,6 @@ class Properties:
         self._call = call
         self._keep_s = keep_s
         self._clock = clock
-        self._lock = anyio.Lock()
         self._known: Definitions = MappingProxyType({})
         self._known_at: float | None = None
         # Readings of all definitions are numbered, so that who waited for one can tell what became of it.
@@ -72,6 +72,11 @@ class Properties:
         self._failure: tuple[int, HubSpotError] | None = None
         # Readings up to this one may lack what `create` made.
         self._outdated = 0
+
+    @cached_property
+    def _lock(self) -> anyio.Lock:
+        # Made when it is needed: it alone would make the import of a client import anyio's synchronization.
+        return anyio.Lock()
 
     async def all(self) -> Definitions:
         """All definitions by name (`GET …/properties/…`), in HubSpot's order; archived ones are left out."""
@@ -191,7 +196,8 @@ class Properties:
             try:
                 page = await self._call(Request(method="GET", path=self._path, decoder=_all))
             except HubSpotError as error:
-                self._failure = (self._begun, error)
+                if not isinstance(error, DeadlineExceeded):  # that of this call, and no reason why others should fail
+                    self._failure = (self._begun, error)
                 raise
             finally:
                 self._ended = self._begun

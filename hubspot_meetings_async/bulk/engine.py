@@ -18,11 +18,9 @@ from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Mapping
 from functools import partial
 from types import TracebackType
-from typing import Any, Final, Generic, Self, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, Self, cast
 
 import anyio
-from anyio.abc import TaskGroup
-from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from msgspec import Struct
 
 from ..errors import ConfigurationError, DeadlineExceeded, InvalidRecord, JournalError, JournalMismatchError
@@ -39,6 +37,10 @@ from .pieces import Flight, Piece
 from .pulling import ReadySource, Source, source_of
 from .resuming import Resumption, Standing
 from .verifying import Verifier
+
+if TYPE_CHECKING:
+    from anyio.abc import TaskGroup
+    from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 __all__ = ["Options", "Run"]
 

@@ -15,10 +15,9 @@ import random
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, cast, overload
 
 import anyio
-from anyio.abc import TaskGroup
 from msgspec import Struct
 
 from ..bulk.events import OnRunEvent, watch
@@ -32,6 +31,9 @@ from .answers import meeting_of
 from .carrying import Carrying
 from .kinds import Kinds
 from .queues import Broken, Job, Keys, Kind, Place, Queue, Recent, Told
+
+if TYPE_CHECKING:
+    from anyio.abc import TaskGroup
 
 __all__ = ["MAX_BYTES", "MicroBatch"]
 

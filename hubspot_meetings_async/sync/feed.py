@@ -8,14 +8,16 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
-from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, Self, TypeVar, cast
 
 import anyio
-from anyio.abc import TaskGroup
 
 from ..errors import ConfigurationError
 from .change import Change, Lot
 from .cursor import SyncCursor
+
+if TYPE_CHECKING:
+    from anyio.abc import TaskGroup
 
 __all__ = ["Batch", "Changes", "Export", "Told", "Walk"]
 
