@@ -1,22 +1,36 @@
-"""What the client tells of each attempt: enough to see what goes on, and nothing that is secret."""
+"""What the client tells of attempts and runs: enough to see what goes on, and nothing that is secret."""
 
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 
+import anyio
 import pytest
+from msgspec import structs
 
 from hubspot_meetings_async import (
     AmbiguousWriteError,
     Attempt,
+    BatchSettled,
     HubSpotError,
     MeetingsClient,
     NoLimit,
     NotFound,
     RetryPolicy,
+    RunEnded,
+    RunEvent,
+    RunPaused,
+    RunResumed,
+    RunStarted,
     Timeouts,
 )
+from hubspot_meetings_async.bulk.events import watch
 from hubspot_meetings_async.emulator import Emulator
 from hubspot_meetings_async.errors import DeadlineExceeded
 from hubspot_meetings_async.telemetry import route_of
@@ -136,3 +150,187 @@ async def test_nothing_secret_is_told(caplog: pytest.LogCaptureFixture) -> None:
     assert len(heard) >= 4
     assert TOKEN not in repr(list(heard)) + caplog.text
     assert "private" not in repr(list(heard)) + caplog.text
+
+
+class TestRuns:
+    """What is told of bulk runs and micro-batches."""
+
+    async def test_a_run_is_told_from_its_beginning_to_its_end(self) -> None:
+        """Begun, every record's outcome counted once, ended with its report; each attempt names the run."""
+        heard, told = Heard(), list[RunEvent]()
+        records = [*({"hs_meeting_title": "x"} for _ in range(249)), {"nonsense": "a private matter"}]
+        async with (
+            Emulator(limit=None) as emulator,
+            heard.client(emulator, on_run_event=told.append) as hubspot,
+            hubspot.bulk.create(records) as run,
+        ):
+            async for _ in run:
+                pass
+        started, *settled, ended = told
+        assert started == RunStarted(run_id=run.id, kind="bulk", operation="create", at_ns=started.at_ns)
+        counts: Counter[str] = Counter()
+        for event in settled:
+            assert isinstance(event, BatchSettled)
+            counts.update(event.records)
+        assert counts == {"created": 249, "rejected": 1}
+        assert isinstance(ended, RunEnded)
+        assert ended.report == structs.replace(run.report, problems=())
+        assert (ended.error, run.report.created, len(run.report.problems)) == (None, 249, 1)
+        assert {attempt.run_id for attempt in heard} == {event.run_id for event in told} == {run.id}
+        assert [event.at_ns for event in told] == sorted(event.at_ns for event in told)
+        assert "private" not in repr(told)
+
+    async def test_what_ends_a_run_is_told(self) -> None:
+        """An error of the source, or a block that is left early."""
+        told: list[RunEvent] = []
+
+        def broken() -> Iterator[dict[str, str]]:
+            yield {"hs_meeting_title": "x"}
+            raise LookupError("the file is gone")
+
+        async with Emulator(limit=None) as emulator, Heard().client(emulator, on_run_event=told.append) as hubspot:
+            with pytest.raises(LookupError):
+                await hubspot.bulk.create(broken())
+            with pytest.raises(KeyError):
+                async with hubspot.bulk.create([{}] * 300):
+                    raise KeyError("enough")
+        ends = [event for event in told if isinstance(event, RunEnded)]
+        assert [type(end.error) for end in ends] == [LookupError, KeyError]
+        assert all(end.report.adds_up for end in ends)
+
+    async def test_a_run_that_goes_on_says_so(self, tmp_path: Path) -> None:
+        """With the journal of an earlier one."""
+        told: list[RunEvent] = []
+        async with Emulator(limit=None) as emulator, Heard().client(emulator, on_run_event=told.append) as hubspot:
+            for _ in range(2):
+                await hubspot.bulk.create([{"hs_meeting_title": "x"}], journal=tmp_path / "a.journal")
+        assert [event.resumed for event in told if isinstance(event, RunStarted)] == [False, True]
+
+    async def test_a_pause_is_told_once(self, caplog: pytest.LogCaptureFixture) -> None:
+        """However many requests find that HubSpot takes none; and its end."""
+        caplog.set_level(logging.INFO)
+        told: list[RunEvent] = []
+        async with Emulator(limit=None) as emulator:
+            emulator.faults.fail_next(477, times=3, retry_after=0.05)
+            async with MeetingsClient(
+                TOKEN,
+                base_url=emulator.url,
+                limiter=NoLimit(),
+                retry=RetryPolicy(longest_wait_s=0.01),
+                on_run_event=told.append,
+            ) as hubspot:
+                report = await hubspot.bulk.create([{"hs_meeting_title": "x"}] * 300, wait_for_reset=True)
+        assert report.created == 300
+        pauses = [event for event in told if isinstance(event, RunPaused)]
+        kinds = [type(event) for event in told if isinstance(event, (RunPaused, RunResumed))]
+        assert kinds == [RunPaused, RunResumed] * len(pauses)
+        assert pauses[0].error.status == 477
+        assert pauses[0].wait_s == pytest.approx(0.05)
+        assert [record.levelname for record in caplog.records if "sleeps" in record.message] == ["WARNING"] * len(
+            pauses
+        )
+
+    async def test_a_micro_batch_is_told_as_a_run_of_one_batch(self) -> None:
+        """With the same events, and a name of its own; each attempt names it."""
+        heard, told = Heard(), list[RunEvent]()
+        async with (
+            Emulator(limit=None) as emulator,
+            heard.client(emulator, on_run_event=told.append) as hubspot,
+            hubspot.micro_batch() as batch,
+            anyio.create_task_group() as tasks,
+        ):
+            for _ in range(150):
+                tasks.start_soon(batch.create, {"hs_meeting_title": "x"})
+        first, second = (
+            [event for event in told if event.run_id == name] for name in dict.fromkeys(e.run_id for e in told)
+        )
+        for events in (first, second):
+            assert [type(event) for event in events] == [RunStarted, BatchSettled, RunEnded]
+            assert {(event.kind, event.operation) for event in events} == {("micro_batch", "create")}
+        ends = [event.report for event in told if isinstance(event, RunEnded)]
+        assert sorted(report.created for report in ends) == [50, 100]
+        assert [(report.requests, report.adds_up) for report in ends] == [(1, True)] * 2
+        assert {attempt.run_id for attempt in heard} == {event.run_id for event in told}
+
+    async def test_a_hook_that_raises_changes_nothing(self, caplog: pytest.LogCaptureFixture) -> None:
+        """It is logged."""
+
+        def broken(event: RunEvent) -> None:
+            raise LookupError("the dashboard is gone")
+
+        async with Emulator(limit=None) as emulator, Heard().client(emulator, on_run_event=broken) as hubspot:
+            report = await hubspot.bulk.create([{"hs_meeting_title": "x"}])
+        assert report.created == 1
+        assert "the dashboard is gone" in caplog.text
+
+    def test_nobody_listens(self, caplog: pytest.LogCaptureFixture) -> None:
+        """Then nothing is made for it."""
+        caplog.set_level(logging.WARNING, "hubspot_meetings_async")
+        assert watch(None, run_id="a", kind="bulk", operation="create") is None
+        caplog.set_level(logging.INFO, "hubspot_meetings_async")
+        assert watch(None, run_id="a", kind="bulk", operation="create") is not None
+        assert watch(None, run_id="a", kind="micro_batch", operation="create") is None
+
+
+class TestLog:
+    """The logger `hubspot_meetings_async`."""
+
+    async def test_a_retry_is_a_line_with_ids(self, caplog: pytest.LogCaptureFixture) -> None:
+        """INFO at first, WARNING from the third failure on; HubSpot's correlation id in the line and in `extra`."""
+        caplog.set_level(logging.INFO, "hubspot_meetings_async")
+        heard = Heard()
+        async with Emulator(limit=None) as emulator, heard.client(emulator) as hubspot:
+            emulator.faults.fail_next(503, times=3)
+            made = emulator.portal.add_object("meetings")
+            await hubspot.meetings.get(made)
+        lines = [record for record in caplog.records if record.name == "hubspot_meetings_async"]
+        assert [line.levelname for line in lines] == ["INFO", "INFO", "WARNING"]
+        for number, (line, attempt) in enumerate(zip(lines, heard, strict=False), 1):
+            extra = vars(line)
+            assert (extra["method"], extra["route"]) == ("GET", "/crm/v3/objects/meetings/{id}")
+            assert (extra["status"], extra["attempt"], extra["error_type"]) == (503, number, "HubSpotUnavailable")
+            assert extra["correlation_id"] == attempt.correlation_id
+            assert extra["retry_in_s"] == attempt.retry_in_s
+            assert str(attempt.correlation_id) in line.message
+            assert line.message.startswith(
+                f"GET /crm/v3/objects/meetings/{{id}}: 503 HubSpotUnavailable, attempt {number}, again in "
+            )
+
+    async def test_every_attempt_is_a_line_of_detail(self, caplog: pytest.LogCaptureFixture) -> None:
+        """At DEBUG, without any hook; what fails for good is one of them, since its caller is told."""
+        caplog.set_level(logging.DEBUG, "hubspot_meetings_async")
+        async with Emulator(limit=None) as emulator:
+            made = emulator.portal.add_object("meetings")
+            async with MeetingsClient(TOKEN, base_url=emulator.url, limiter=NoLimit()) as hubspot:
+                await hubspot.meetings.get(made)
+                with pytest.raises(NotFound):
+                    await hubspot.meetings.get(1)
+        lines = [record for record in caplog.records if record.name == "hubspot_meetings_async"]
+        assert [(line.levelname, vars(line)["status"]) for line in lines] == [("DEBUG", 200), ("DEBUG", 404)]
+
+    async def test_a_run_is_two_lines(self, caplog: pytest.LogCaptureFixture) -> None:
+        """Begun and ended, at INFO, with the run's id; nothing at WARNING."""
+        caplog.set_level(logging.INFO, "hubspot_meetings_async")
+        async with (
+            Emulator(limit=None) as emulator,
+            MeetingsClient(TOKEN, base_url=emulator.url, limiter=NoLimit()) as hubspot,
+            hubspot.bulk.create([{"hs_meeting_title": "a private matter"}] * 300) as run,
+        ):
+            async for _ in run:
+                pass
+        began, ended = caplog.records
+        assert (began.message, began.levelname) == ("bulk create began", "INFO")
+        assert ended.message.startswith("bulk create ended: bulk create: 300 pulled, 300 created")
+        assert {vars(line)["run_id"] for line in (began, ended)} == {run.id}
+        assert "private" not in repr([vars(line) for line in caplog.records])
+
+    def test_nothing_is_set_up_but_silence(self) -> None:
+        """Importing logs nothing, and without logging of the application's own nothing is printed at all."""
+        code = (
+            "import logging, hubspot_meetings_async\n"
+            "log = logging.getLogger('hubspot_meetings_async')\n"
+            "assert [type(each) for each in log.handlers] == [logging.NullHandler] and log.level == logging.NOTSET\n"
+            "log.warning('not to be seen')"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+        assert done.stdout + done.stderr == ""

@@ -89,7 +89,7 @@ class OpenTelemetry:
     ) -> None:
         self._tracer = trace.get_tracer(_NAME, __version__, tracer_provider)
         self._runs: dict[str, Span] = {}
-        self._watched: list[_Watched] = []
+        self._looks: list[_Look] = []
         meter = metrics.get_meter(_NAME, __version__, meter_provider)
         self._duration = meter.create_histogram(
             "http.client.request.duration",
@@ -151,7 +151,11 @@ class OpenTelemetry:
             loop = asyncio.get_running_loop()
         except RuntimeError:
             raise ConfigurationError("call watch() on the event loop that the client is used on") from None
-        self._watched = [*(known for known in self._watched if known.alive), _Watched(hubspot, account, loop)]
+        self._looks = [look for look in self._looks if not look.loop.is_closed()]
+        look = next((look for look in self._looks if look.loop is loop), None)
+        if look is None:
+            self._looks.append(look := _Look(loop))
+        look.at(hubspot, account)
 
     # ---- attempts
 
@@ -223,48 +227,50 @@ class OpenTelemetry:
         self, read: Callable[[QuotaStats], float | None]
     ) -> Callable[[CallbackOptions], Iterable[Observation]]:
         def observe(_: CallbackOptions) -> Iterable[Observation]:
-            for watched in self._watched:
-                stats = watched.stats()
-                value = None if stats is None else read(stats)
-                if stats is not None and value is not None:
-                    yield Observation(value, {"hubspot.account": watched.account, "hubspot.quota.policy": stats.name})
+            for look in self._looks:
+                for account, stats in look.stats():
+                    if (value := read(stats)) is not None:
+                        yield Observation(value, {"hubspot.account": account, "hubspot.quota.policy": stats.name})
 
         return observe
 
 
-class _Watched:
-    """A client whose quota is looked at on its own loop, whatever thread wants to know."""
+class _Look:
+    """Looks at the quota of clients on their own loop, whatever thread wants to know; all of the loop's at once."""
 
-    def __init__(self, hubspot: MeetingsClient, account: str, loop: asyncio.AbstractEventLoop) -> None:
-        self._hubspot = weakref.ref(hubspot)
-        self._loop = loop
-        self._seen: QuotaStats | None = None
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self._clients: list[tuple[str, weakref.ref[MeetingsClient]]] = []
+        self._seen: list[tuple[str, QuotaStats]] = []
         self._seen_at = float("-inf")
-        self.account = account
 
-    @property
-    def alive(self) -> bool:
-        return self._hubspot() is not None and not self._loop.is_closed()
+    def at(self, hubspot: MeetingsClient, account: str) -> None:
+        """Look at this client too."""
+        self._clients.append((account, weakref.ref(hubspot)))
 
-    def stats(self) -> QuotaStats | None:
-        """A look at the quota; None where there is nothing to look at, or nobody to do it."""
+    def stats(self) -> list[tuple[str, QuotaStats]]:
+        """One look; nothing where there is nobody to look."""
         if time.monotonic() > self._seen_at + _FRESH_S:
-            self._seen = self._look()
+            self._seen = self._asked()
             self._seen_at = time.monotonic()
         return self._seen
 
-    def _look(self) -> QuotaStats | None:
-        hubspot = self._hubspot()
-        if hubspot is None or not self._loop.is_running():
-            return None
-        if asyncio._get_running_loop() is self._loop:  # noqa: SLF001
-            return hubspot.quota
-        seen: concurrent.futures.Future[QuotaStats] = concurrent.futures.Future()
+    def _asked(self) -> list[tuple[str, QuotaStats]]:
+        if not self.loop.is_running():
+            return []
+        if asyncio._get_running_loop() is self.loop:  # noqa: SLF001
+            return self._now()
+        seen: concurrent.futures.Future[list[tuple[str, QuotaStats]]] = concurrent.futures.Future()
         try:
-            self._loop.call_soon_threadsafe(lambda: seen.set_result(hubspot.quota))
+            self.loop.call_soon_threadsafe(lambda: seen.set_result(self._now()))
             return seen.result(_PATIENCE_S)
         except (RuntimeError, TimeoutError):  # the loop has just been closed, or is held up
-            return None
+            return []
+
+    def _now(self) -> list[tuple[str, QuotaStats]]:
+        self._clients = [known for known in self._clients if known[1]() is not None]
+        living = [(account, client()) for account, client in self._clients]
+        return [(account, hubspot.quota) for account, hubspot in living if hubspot is not None]
 
 
 def _of_run(told: RunEvent) -> dict[str, AttributeValue]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import concurrent.futures
+import gc
 from collections.abc import Iterator
 from typing import Any
 
+import anyio
 import pytest
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
@@ -13,8 +16,9 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
-from hubspot_meetings_async import MeetingsClient, NoLimit, NotFound, RetryPolicy
+from hubspot_meetings_async import ConfigurationError, MeetingsClient, NoLimit, NotFound, RetryPolicy, Unauthorized
 from hubspot_meetings_async.emulator import Emulator
+from hubspot_meetings_async.integrations import otel
 from hubspot_meetings_async.integrations.otel import OpenTelemetry
 
 TOKEN = "pat-na1-canary-7f3a"
@@ -33,7 +37,14 @@ class Listening:
         self.hook = OpenTelemetry(tracer_provider=self.tracers, meter_provider=self.meters)
 
     def client(self, emulator: Emulator) -> MeetingsClient:
-        return MeetingsClient(TOKEN, base_url=emulator.url, limiter=NoLimit(), retry=SWIFT, on_attempt=self.hook)
+        return MeetingsClient(
+            TOKEN,
+            base_url=emulator.url,
+            limiter=NoLimit(),
+            retry=SWIFT,
+            on_attempt=self.hook,
+            on_run_event=self.hook,
+        )
 
     @property
     def spans(self) -> list[ReadableSpan]:
@@ -41,10 +52,9 @@ class Listening:
 
     def metrics(self) -> dict[str, list[Any]]:
         data = self._reader.get_metrics_data()
-        assert data is not None
         return {
             metric.name: list(metric.data.data_points)
-            for resource in data.resource_metrics
+            for resource in (data.resource_metrics if data is not None else ())
             for scope in resource.scope_metrics
             for metric in scope.metrics
         }
@@ -100,6 +110,123 @@ async def test_metrics(listening: Listening) -> None:
     assert sum(point.value for point in metrics["hubspot.client.retries"]) == 1
     assert sum(point.value for point in metrics["hubspot.client.rate_limited"]) == 1
     assert sum(point.count for point in metrics["hubspot.client.wait.duration"]) == 4
+
+
+async def test_a_run_is_a_span_above_its_attempts(listening: Listening) -> None:
+    """Below the application's own; with the report's counts, and records by outcome as a metric."""
+    async with Emulator(limit=None) as emulator, listening.client(emulator) as hubspot:
+        emulator.faults.fail_next(503, operation="meetings.batch_*")
+        emulator.portal.add_property("ref", unique=True)
+        records = [{"ref": f"r{number}"} for number in range(250)] + [{"nonsense": "x"}]
+        with listening.tracers.get_tracer("app").start_as_current_span("backfill"):
+            await hubspot.bulk.upsert(records, id_property="ref")
+    spans = {span.name: span for span in listening.spans}
+    run, backfill = spans["bulk upsert"], spans["backfill"]
+    attempts = [span for span in listening.spans if span.name == "POST /crm/v3/objects/meetings/batch/upsert"]
+    assert run.parent is not None
+    assert run.parent.span_id == backfill.context.span_id
+    assert len(attempts) >= 4
+    assert {span.parent.span_id for span in attempts if span.parent is not None} == {run.context.span_id}
+    assert run.attributes is not None
+    assert run.kind is SpanKind.INTERNAL
+    assert (run.attributes["hubspot.run.done"], run.attributes["hubspot.run.rejected"]) == (250, 1)
+    assert run.attributes["hubspot.run.requests"] == len(attempts)
+    assert run.status.status_code is StatusCode.UNSET
+    metrics = listening.metrics()
+    records_by_outcome = {point.attributes["hubspot.outcome"]: point.value for point in metrics["hubspot.records"]}
+    assert records_by_outcome == {"created": 250, "rejected": 1}
+    assert [point.count for point in metrics["hubspot.run.duration"]] == [1]
+    assert [point.value for point in metrics["hubspot.runs.active"]] == [0]
+
+
+async def test_what_becomes_of_a_run_is_in_its_span(listening: Listening) -> None:
+    """Its pauses are events, what ended it is its status; it is active meanwhile."""
+    active = []
+    async with Emulator(limit=None) as emulator:
+        emulator.faults.fail_next(477, retry_after=0.05)
+        async with MeetingsClient(
+            TOKEN,
+            base_url=emulator.url,
+            limiter=NoLimit(),
+            retry=RetryPolicy(longest_wait_s=0.01),
+            on_run_event=listening.hook,
+        ) as hubspot:
+            records: list[dict[str, str]] = [{}] * 300
+            async with hubspot.bulk.create(records, wait_for_reset=True) as run:
+                async for _ in run:
+                    active.append(listening.metrics()["hubspot.runs.active"][0].value)
+            emulator.faults.fail_next(401, times=None)
+            with pytest.raises(Unauthorized):
+                await hubspot.bulk.create([{}])
+    whole, broken = listening.spans
+    assert set(active) == {1}
+    assert [event.name for event in whole.events][:2] == ["paused", "resumed"]
+    assert whole.events[0].attributes is not None
+    assert whole.events[0].attributes["error.type"] == "HubSpotUnavailable"
+    assert (broken.status.status_code, broken.status.description) == (StatusCode.ERROR, "Unauthorized")
+
+
+async def test_a_micro_batch_is_a_span_above_its_attempt(listening: Listening) -> None:
+    """And its records are counted apart from those of bulk runs."""
+    async with (
+        Emulator(limit=None) as emulator,
+        listening.client(emulator) as hubspot,
+        hubspot.micro_batch() as batch,
+        anyio.create_task_group() as tasks,
+    ):
+        for _ in range(100):
+            tasks.start_soon(batch.create, {"hs_meeting_title": "x"})
+    attempt, run = listening.spans
+    assert (run.name, attempt.name) == ("micro-batch create", "POST /crm/v3/objects/meetings/batch/create")
+    assert attempt.parent is not None
+    assert attempt.parent.span_id == run.context.span_id
+    (point,) = listening.metrics()["hubspot.records"]
+    assert point.value == 100
+    assert point.attributes["hubspot.run.kind"] == "micro_batch"
+
+
+class TestQuotaGauges:
+    @pytest.fixture(autouse=True)
+    def look_each_time(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A look is kept for a moment, for all gauges of a collection."""
+        monkeypatch.setattr(otel, "_FRESH_S", -1.0)
+
+    async def test_they_are_what_the_client_knows(self, listening: Listening) -> None:
+        """Also when they are collected in another thread; what HubSpot does not tell is not there."""
+        async with Emulator(limit=110, daily_limit=1_000) as emulator:
+            async with MeetingsClient(TOKEN, base_url=emulator.url) as hubspot:
+                listening.hook.watch(hubspot, account="acme")
+                made = emulator.portal.add_object("meetings")
+                assert "hubspot.quota.daily.left" not in listening.metrics()
+                for _ in range(3):
+                    await hubspot.meetings.get(made)
+                here, there = listening.metrics(), await anyio.to_thread.run_sync(listening.metrics)
+                quota = hubspot.quota
+            for metrics in (here, there):
+                points = {name: metrics[name][0] for name in metrics if name.startswith("hubspot.quota.")}
+                values = {name.removeprefix("hubspot.quota."): point.value for name, point in points.items()}
+                assert values == {"limit": 110, "used": 3, "left": 107, "waiting": 0, "daily.left": 997}
+                assert {tuple(point.attributes.items()) for point in points.values()} == {
+                    (("hubspot.account", "acme"), ("hubspot.quota.policy", quota.name))
+                }
+            del hubspot
+            gc.collect()
+            assert "hubspot.quota.used" not in listening.metrics()
+
+    async def test_a_loop_that_is_held_up_is_not_waited_for(
+        self, listening: Listening, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The collection goes without them."""
+        monkeypatch.setattr(otel, "_PATIENCE_S", 0.01)
+        async with Emulator(limit=None) as emulator, MeetingsClient(TOKEN, base_url=emulator.url) as hubspot:
+            listening.hook.watch(hubspot, account="acme")
+            with concurrent.futures.ThreadPoolExecutor(1) as elsewhere:
+                assert "hubspot.quota.used" not in elsewhere.submit(listening.metrics).result(timeout=30)
+
+    def test_outside_of_a_loop(self, listening: Listening) -> None:
+        """It says where to call it."""
+        with pytest.raises(ConfigurationError, match="event loop"):
+            listening.hook.watch(MeetingsClient(TOKEN), account="acme")
 
 
 async def test_nothing_secret_in_a_span(listening: Listening) -> None:
