@@ -93,7 +93,7 @@ def _code(name: str, work: Callable[[], int]) -> int:
         code = work()
         sys.stdout.flush()
         return code
-    except (KeyboardInterrupt, typer.Abort):
+    except KeyboardInterrupt:
         if sys.stderr.isatty():
             say("")  # the line has ^C in it
         say("Stopped by you.", style="bold yellow")

@@ -15,9 +15,9 @@ from ..client import MeetingsClient
 from ..errors import AmbiguousWriteError, ConfigurationError, FormFieldMissing, NotFound, SlotTaken
 from ..models import BookedMeeting, LinkSettings, Slot
 from ..moments import Zone
-from .asking import ApiVersion, BaseUrl, Connection, Json, TimeZone, TrustEnv, advised, end
+from .asking import ApiVersion, BaseUrl, Connection, Json, TimeZone, TrustEnv, end
 from .clocks import day_of, length, minutes, moment, person_zone
-from .exits import BROKEN_OFF, DONE, SOME_LEFT
+from .exits import BROKEN_OFF, DONE, SOME_LEFT, told
 from .push import Version
 from .showing import facts, for_programs, given, write
 from .slots import as_json, unknown_link
@@ -157,7 +157,10 @@ def _agreed(asked: _Asked, long: timedelta) -> bool:
         f"{asked.slug}: {_when(asked.start, long, asked.person)}, for {asked.first_name} {asked.last_name} "
         f"<{asked.email}>{guests}."
     )
-    return typer.confirm("HubSpot will e-mail everybody. Book it?", err=True)
+    # Not typer's prompt: it writes to stdout, too.
+    sys.stderr.write("HubSpot will e-mail everybody. Book it? [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def _when(start: datetime, long: timedelta, person: Zone) -> str:
@@ -186,11 +189,14 @@ async def _book(hubspot: MeetingsClient, asked: _Asked, long: timedelta, *, json
         named = error.field or "a field"
         raise ConfigurationError(f"the form of {asked.slug} asks for {named}: add --field {named}=…") from error
     except AmbiguousWriteError as error:
-        say(f"hubspot-meetings book: {advised(error.__cause__ if isinstance(error.__cause__, Exception) else error)}")
-        say(f"It may have been booked. It was not if this still shows the time:\n    {look}", style="bold yellow")
+        seen = error.__cause__ if isinstance(error.__cause__, Exception) else error
+        say(f"hubspot-meetings book: {told(seen)}", style="red")
+        say("It may have been booked, and was not sent again. It was not booked if this still shows the time:")
+        say(f"    {look}", style="bold")
         return BROKEN_OFF
     except asyncio.CancelledError:
-        say(f"It was on its way, and may be booked. It was not if this still shows the time:\n    {look}")
+        say("It was on its way, and may be booked. It was not booked if this still shows the time:")
+        say(f"    {look}", style="bold")
         raise
     _show(booked, asked, long, json=json)
     return DONE

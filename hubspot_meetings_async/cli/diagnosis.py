@@ -43,6 +43,7 @@ _WRITE_SCOPES: Final = ("crm.objects.contacts.write", "crm.objects.meetings.writ
 _SKEW_S: Final = 30.0
 """HubSpot's stamps are whole seconds, and answers take their time; what is below says nothing."""
 _SCARCE: Final = 0.1
+_HOME: Final = "https://api.hubapi.com"
 _VERSION_LASTS_MONTHS: Final = 18
 _V3_ENDS: Final = date(2027, 9, 1)
 """When HubSpot means to end its support of the API versions without a date."""
@@ -90,22 +91,17 @@ class _Examination:
         self._found("library", "ok", f"hubspot-meetings-async {__version__}, HubSpot's API {self._version()}")
         gate = DatedGate()
         try:
-            client = self._connection.client(limiter=gate)
+            MeetingsClient.from_env(base_url=_HOME)  # says what is wrong with the token, and with nothing else
         except ConfigurationError as error:
-            if not self._is_about_the_token(error):
-                raise
             self._found("token", "fails", str(error), "Nothing else can be looked at without a token.")
             return
-        async with client:
+        async with self._connection.client(limiter=gate) as client:
             if await self._reached(client):
                 await self._scopes(client)
                 await self._reads(client)
-                await self._limits(client)
                 await self._key(client)
+                await self._limits(client)
                 self._clock(gate.ahead_s)
-
-    def _is_about_the_token(self, error: ConfigurationError) -> bool:
-        return TOKEN_VARIABLE in str(error) or "token" in str(error) or "API key" in str(error)
 
     def _version(self) -> str:
         return self._connection.api_version.value

@@ -39,7 +39,7 @@ def doctor(
 ) -> None:
     """Look whether everything is ready: address, token, scopes, limits, key property, clock.
 
-    Says for each thing that is wrong what to do. Reads only, about seven calls. Into a pipe, or with --json, it is one
+    Says for each thing that is wrong what to do. Reads only, about six calls. Into a pipe, or with --json, it is one
     object: ok, findings (name, state, told, do) and quota. The token is read from HUBSPOT_ACCESS_TOKEN and never shown.
     """
     connection = Connection(base_url=base_url, api_version=api_version, trust_env=trust_env)
