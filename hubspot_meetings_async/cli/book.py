@@ -48,8 +48,8 @@ def book(
     slug: Annotated[str, typer.Argument(metavar="SLUG", help="The end of a meeting link: ada/intro.")],
     start: Annotated[str, typer.Option(metavar="WHEN", help="Begin: '2026-11-24 16:00', as `slots` shows it.")],
     email: Annotated[str, typer.Option(metavar="EMAIL", help="Of whom it is booked for.")],
-    first_name: Annotated[str, typer.Option(metavar="NAME")],
-    last_name: Annotated[str, typer.Option(metavar="NAME")],
+    first_name: Annotated[str, typer.Option(metavar="NAME", help="Theirs.")],
+    last_name: Annotated[str, typer.Option(metavar="NAME", help="Theirs.")],
     duration: Annotated[
         str | None, typer.Option(metavar="LENGTH", help="30 (minutes), 1h, 1h30m [default: the link's, if it has one].")
     ] = None,

@@ -29,7 +29,7 @@ Links = Mapping[str, list[str]]
 
 
 def get(
-    ids: Annotated[list[str], typer.Argument(metavar="ID...", help="Ids of meetings.")],
+    ids: Annotated[list[str], typer.Argument(metavar="ID", help="Ids of meetings.")],
     properties: Annotated[
         str | None,
         typer.Option(metavar="P,P", help="Properties to show, or: all [default: times, outcome, title]."),

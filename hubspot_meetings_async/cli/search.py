@@ -29,7 +29,7 @@ def search(
     conditions: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="CONDITION...",
+            metavar="CONDITION",
             help="All of them must hold: hs_meeting_outcome=SCHEDULED, 'hs_timestamp>=2026-11-01' (also != > < <=), "
             "hs_meeting_title~WORD and !~ (the text has this word, or not), 'hs_meeting_outcome in A,B' and 'not in', "
             "'hs_meeting_location exists' and 'missing', associations.contact=101. Quote what the shell would read.",
