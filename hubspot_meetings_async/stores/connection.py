@@ -113,13 +113,18 @@ class Connection:
 
     async def _connected(self) -> Any:
         if self._connection is None or self._connection.is_closed():
-            self._connection = await self._asyncpg.connect(
+            connection = await self._asyncpg.connect(
                 self._dsn,
                 timeout=_CONNECT_S,
                 command_timeout=_COMMAND_S,
                 server_settings={"application_name": "hubspot-meetings"},
             )
-            await self._enter_schema(self._connection)
+            try:
+                await self._enter_schema(connection)
+            except BaseException:
+                connection.terminate()
+                raise
+            self._connection = connection
         return self._connection
 
     async def _enter_schema(self, connection: Any) -> None:

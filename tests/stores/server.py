@@ -52,7 +52,18 @@ class Postgres:
         settings = [word for name, value in _SWIFT.items() for word in ("-c", f"{name}={value}")]
         with (self._home / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [self._programs / "postgres", "-D", "data", "-h", "127.0.0.1", "-p", str(self.port), "-k", "", *settings],
+                [
+                    self._programs / "postgres",
+                    "-D",
+                    "data",
+                    "-h",
+                    "127.0.0.1",
+                    "-p",
+                    f"{self.port}",
+                    "-k",
+                    "",
+                    *settings,
+                ],
                 cwd=self._home,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -77,7 +88,7 @@ class Postgres:
         shutil.rmtree(self._home)
 
     def _answers(self) -> bool:
-        words = [self._programs / "pg_isready", "-h", "127.0.0.1", "-p", str(self.port), "-q"]
+        words = [str(self._programs / "pg_isready"), "-h", "127.0.0.1", "-p", str(self.port), "-q"]
         return subprocess.run(words, check=False, timeout=30).returncode == 0
 
     def _run(self, program: str, *words: str) -> None:
