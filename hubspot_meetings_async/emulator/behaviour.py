@@ -72,6 +72,12 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """Seconds until search sees a write. Users see several; 0 shows everything at once. Archiving works at once, and
     records put in from Python are there from the start. `portal.settle_search()` makes a test independent of it."""
 
+    search_jitter_s: float = 0.0
+    """A write stays unseen up to so many seconds longer, each for itself: a later one may be seen before an earlier."""
+
+    restore_modifies: bool = True
+    """Whether a restored record gets a new `hs_lastmodifieddate`; HubSpot's documents do not say."""
+
     search_length: Literal["body", "query"] = "body"
     """What may not be longer than 3,000 characters: the whole body as documented, or only `query` as seen once."""
 
@@ -138,5 +144,6 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     costs time."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.search_delay_s < float("inf"):
-            raise ValueError(f"search_delay_s must be a number of seconds from 0 on, not {self.search_delay_s!r}")
+        for name in ("search_delay_s", "search_jitter_s"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise ValueError(f"{name} must be a number of seconds from 0 on, not {getattr(self, name)!r}")

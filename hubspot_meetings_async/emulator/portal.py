@@ -101,7 +101,7 @@ class Portal:
             fresh = meeting_definitions() if meetings else definitions_of(type_.plural)
             first = FIRST_ID if meetings else 1
             crm = self._crms[type_.plural] = Crm(self, type_, kept.get(type_.plural, fresh), first)
-            self._finders[type_.plural] = Finder(crm, self.behaviour)
+            self._finders[type_.plural] = Finder(crm, self.behaviour, seed=self._seed)
 
     def crm(self, name: str) -> Crm:
         """The records of an object type, by any of its names. Raises: ValueError."""
@@ -182,6 +182,21 @@ class Portal:
         record = crm.store.add(values, now_ms=now_ms, request=0, id_=number)
         crm.store.created -= 1  # not the work of a request
         return str(record.id)
+
+    def restore(self, id: str | int, *, object_type: str = "meetings") -> None:
+        """Take a record out of the recycling bin, as people do in HubSpot's app (there is no endpoint for it).
+
+        Raises: ValueError for one that is not archived, and where one of its unique values was taken meanwhile.
+        """
+        crm = self.crm(object_type)
+        record = crm.store.get(_as_id(id), archived=True)
+        if record is None:
+            raise ValueError(f"{crm.type.singular} {id} is not archived")
+        try:
+            crm.need_free(record.properties())
+        except Refusal as refusal:
+            raise ValueError(refusal.message) from None
+        crm.store.restore(record, now_ms=self.clock.wall_ms(), modify=self.behaviour.restore_modifies)
 
     def add_property(
         self,

@@ -227,6 +227,27 @@ class ObjectStore:
         if self.watcher is not None:
             self.watcher.removed(record.id)
 
+    def restore(self, record: Record, *, now_ms: int, modify: bool) -> None:
+        """Take an archived record out of the bin; the caller has seen to it that its unique values are free."""
+        record.archived_ms = None
+        if modify:
+            record.updated_ms = now_ms
+        del self._archived_ids[bisect_left(self._archived_ids, record.id)]
+        place = bisect_left(self._ids, record.id)
+        if place < len(self._ids) and self._ids[place] == record.id:
+            self._gaps -= 1
+        else:
+            self._ids.insert(place, record.id)
+        for name, holders in self._archived_holders.items():
+            value = record.value(name)
+            if value and holders.get(value) == record.id:
+                del holders[value]
+                self._holders[name][value] = record.id
+        if self.changed is not None:
+            self.changed.add(record.id)
+        if self.watcher is not None:
+            self.watcher.added(record, now_ms)
+
     def remove(self, record: Record) -> None:
         """Forget a record altogether, live or archived; its id is never given again."""
         ids = self._ids if record.archived_ms is None else self._archived_ids

@@ -6,9 +6,10 @@ twice; a property's sorted index comes into being when a search first asks for i
 
 from __future__ import annotations
 
+import random
 from bisect import bisect_left, insort
-from collections import deque
 from collections.abc import Iterator
+from heapq import heappop, heappush
 
 from .records import ObjectStore, Record
 from .search_filters import Field, Key
@@ -113,14 +114,19 @@ class SearchIndex:
     Args:
         store: where they lie; its writes are reported here.
         delay_ms: how long a write stays unseen.
+        jitter_ms: how much longer at most, drawn from `rng` for each write.
     """
 
-    def __init__(self, store: ObjectStore, *, delay_ms: int) -> None:
+    def __init__(
+        self, store: ObjectStore, *, delay_ms: int, jitter_ms: int = 0, rng: random.Random | None = None
+    ) -> None:
         self.version = 0
         """Grows whenever search comes to see something else."""
         self._store = store
         self._delay_ms = delay_ms
-        self._due: deque[tuple[int, int]] = deque()
+        self._jitter_ms = jitter_ms
+        self._rng = rng or random.Random(0)
+        self._due: list[tuple[int, int]] = []  # a heap
         # What search still sees of records that changed, one version per unseen write; None is nothing yet.
         self._unseen: dict[int, tuple[Record | None, ...]] = {}
         self._changed: set[int] = set()
@@ -130,14 +136,14 @@ class SearchIndex:
 
     def added(self, record: Record, now_ms: int) -> None:
         """A record came; those that no request made are seen at once."""
-        if self._delay_ms and record.created_by:
+        if self._lags and record.created_by:
             self._hold(record.id, None, now_ms)
         else:
             self._show(record.id)
 
     def changing(self, record: Record, now_ms: int) -> None:
         """A record is about to change."""
-        if self._delay_ms:
+        if self._lags:
             self._hold(record.id, record.copy(), now_ms)
         else:
             self._show(record.id)
@@ -158,7 +164,7 @@ class SearchIndex:
         """Come to see what was written long enough ago."""
         due = self._due
         while due and due[0][0] <= now_ms:
-            _, id_ = due.popleft()
+            _, id_ = heappop(due)
             versions = self._unseen.get(id_)
             if versions is not None:
                 if len(versions) > 1:
@@ -194,6 +200,10 @@ class SearchIndex:
             index.fill(self._seen())
         return index
 
+    @property
+    def _lags(self) -> bool:
+        return self._delay_ms + self._jitter_ms > 0
+
     def _seen(self) -> Iterator[Record]:
         return (seen for record in self._store if (seen := self.record(record.id)) is not None)
 
@@ -207,7 +217,8 @@ class SearchIndex:
 
     def _hold(self, id_: int, before: Record | None, now_ms: int) -> None:
         self.see(now_ms)
-        self._due.append((now_ms + self._delay_ms, id_))
+        late_ms = self._rng.randint(0, self._jitter_ms) if self._jitter_ms else 0
+        heappush(self._due, (now_ms + self._delay_ms + late_ms, id_))
         versions = self._unseen.get(id_)
         # Most are new records: they share one tuple.
         self._unseen[id_] = (*versions, before) if versions else _NOTHING_YET if before is None else (before,)

@@ -9,6 +9,7 @@ Must not know requests.
 
 from __future__ import annotations
 
+import random
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from itertools import chain
@@ -60,10 +61,15 @@ class _Plan(NamedTuple):
 class Finder:
     """Finds records of one object type."""
 
-    def __init__(self, crm: Crm, behaviour: Behaviour) -> None:
+    def __init__(self, crm: Crm, behaviour: Behaviour, *, seed: int = 0) -> None:
         self._crm = crm
         self._behaviour = behaviour
-        self.index = SearchIndex(crm.store, delay_ms=round(behaviour.search_delay_s * 1000))
+        self.index = SearchIndex(
+            crm.store,
+            delay_ms=round(behaviour.search_delay_s * 1000),
+            jitter_ms=round(behaviour.search_jitter_s * 1000),
+            rng=random.Random(f"search index {seed}"),
+        )
         # The pages of one search follow each other: its result is kept while search sees nothing new.
         self._kept: OrderedDict[tuple[int, int, bytes], list[int]] = OrderedDict()
 
