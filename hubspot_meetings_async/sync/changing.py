@@ -66,6 +66,7 @@ class ChangesWalk:
             None if until_ms is None else until_ms + 1,
             concurrency=concurrency,
             most_excluded=reader.most_excluded,
+            sizes=reader.sizes,
         )
         self._incomplete: deque[Piece] = deque()
         self._bin_left = archived

@@ -24,6 +24,7 @@ from .cursor import BinMark, LiveMark, SyncCursor
 from .exporting import LIST_CONCURRENCY, SEARCH_CONCURRENCY, ListedRanges, OneList, SearchedRanges
 from .feed import Changes, Export
 from .reading import Reader, Wanted
+from .windows import Sizes
 
 __all__ = ["ExportMethod", "Sync"]
 
@@ -54,13 +55,21 @@ class Sync:
     """
 
     def __init__(
-        self, call: Call, *, meetings: Meetings, associations: Associations, portal: Portal, api_version: str
+        self,
+        call: Call,
+        *,
+        meetings: Meetings,
+        associations: Associations,
+        portal: Portal,
+        api_version: str,
+        sizes: Sizes | None = None,
     ) -> None:
         self._call = call
         self._meetings = meetings
         self._associations = associations
         self._portal = portal
         self._api_version = api_version
+        self._sizes = sizes or Sizes()
 
     @overload
     def changes(
@@ -217,7 +226,14 @@ class Sync:
         )
 
     def _reader(self, wanted: Wanted) -> Reader:
-        return Reader(self._call, self._meetings, self._associations, wanted, api_version=self._api_version)
+        return Reader(
+            self._call,
+            self._meetings,
+            self._associations,
+            wanted,
+            api_version=self._api_version,
+            sizes=self._sizes,
+        )
 
 
 def _cursor_of(since: object) -> SyncCursor:

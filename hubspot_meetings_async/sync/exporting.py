@@ -19,7 +19,7 @@ from .cursor import ExportMark, LiveMark, Stretch, SyncCursor
 from .feed import Batch, Errand, Told
 from .ranges import IdPage, IdRange, Ranges
 from .reading import Plain, Reader, Wanted, row_of
-from .windows import PAGE, Row
+from .windows import Row
 
 __all__ = ["LIST_CONCURRENCY", "SEARCH_CONCURRENCY", "ExportWalk", "ListedRanges", "OneList", "SearchedRanges"]
 
@@ -27,7 +27,6 @@ SEARCH_CONCURRENCY: Final = 4
 LIST_CONCURRENCY: Final = 16
 _COMPLETERS: Final = 8
 _MOST_WAITING: Final = 32
-_LIST_PAGE: Final = 100
 
 
 class ExportWalk:
@@ -59,8 +58,6 @@ class ExportWalk:
 class SearchedRanges(ExportWalk):
     """Ranges of ids through searches: 200 meetings a request, five requests a second."""
 
-    page: int = PAGE
-
     def __init__(
         self,
         reader: Reader,
@@ -74,7 +71,7 @@ class SearchedRanges(ExportWalk):
         super().__init__(reader, wanted, cursor, portal=portal, overlap_ms=overlap_ms)
         self._concurrency = concurrency
         self._incomplete: deque[IdPage] = deque()
-        self._ranges = Ranges((), concurrency=concurrency, page=self.page)
+        self._ranges = Ranges((), concurrency=concurrency, page=1)
         self.workers = concurrency + (_COMPLETERS if reader.completes else 0)
 
     async def begin(self) -> None:
@@ -87,7 +84,10 @@ class SearchedRanges(ExportWalk):
             stretches = (Stretch(0),)
         else:
             stretches = (Stretch(0, self._newest_id + 1), Stretch(self._newest_id + 1))
-        self._ranges = Ranges(stretches, concurrency=self._concurrency, page=self.page)
+        self._ranges = Ranges(stretches, concurrency=self._concurrency, page=self._page_size())
+
+    def _page_size(self) -> int:
+        return self._reader.sizes.found
 
     @property
     def ended(self) -> bool:
@@ -147,8 +147,6 @@ class ListedRanges(SearchedRanges):
     say. Each export tries it first: a list from the id of a meeting amidst must begin with that meeting.
     """
 
-    page = _LIST_PAGE
-
     async def begin(self) -> None:
         """Raises: ConfigurationError when this account's lists do not take ids for cursors."""
         await super().begin()
@@ -162,6 +160,9 @@ class ListedRanges(SearchedRanges):
                     "this account's lists do not begin at an id that is given as their cursor: export by "
                     "method='search', or by method='list', one page after the other"
                 )
+
+    def _page_size(self) -> int:
+        return self._reader.sizes.listed
 
     async def _page_of(self, chosen: IdRange) -> IdPage:
         after = chosen.after or _before(chosen.start)

@@ -36,7 +36,7 @@ from ..models import (
 )
 from ..moments import unix_ms
 from ..wire import Call, Quota, Request, Trail, encode, rejection
-from .windows import PAGE, Answer, Ask, Row
+from .windows import Answer, Ask, Row, Sizes
 
 __all__ = ["MERGED", "Reader", "Wanted", "row_of"]
 
@@ -68,8 +68,18 @@ class Reader:
     """Reads meetings for a sync, in the bulk lane."""
 
     def __init__(
-        self, call: Call, meetings: Meetings, associations: Associations, wanted: Wanted, *, api_version: str
+        self,
+        call: Call,
+        meetings: Meetings,
+        associations: Associations,
+        wanted: Wanted,
+        *,
+        api_version: str,
+        sizes: Sizes,
     ) -> None:
+        if wanted.with_history:
+            sizes = sizes._replace(listed=min(sizes.listed, MAX_INPUTS_WITH_HISTORY))
+        self.sizes = sizes
         self._call = call
         self._meetings = meetings
         self._associations = associations
@@ -111,7 +121,7 @@ class Reader:
         return (_number(page.results[0].id) if page.results else None), page.total, seen_ms
 
     async def _send(
-        self, filters: tuple[Filter, ...], rule: SortRule, *, offset: int = 0, limit: int = PAGE
+        self, filters: tuple[Filter, ...], rule: SortRule, *, offset: int = 0, limit: int | None = None
     ) -> tuple[SearchPage[Plain], int]:
         trail = Trail()
         body = self._body(filters, rule, str(offset) if offset else None, self._searched, limit)
@@ -125,14 +135,14 @@ class Reader:
         rule: SortRule,
         after: str | None,
         properties: tuple[str, ...],
-        limit: int = PAGE,
+        limit: int | None = None,
     ) -> bytes:
         return encode(
             SearchBody(
                 filter_groups=(FilterGroup(filters),) if filters else (),
                 sorts=(rule,),
                 properties=properties,
-                limit=limit,
+                limit=limit or self.sizes.found,
                 after=after,
             )
         )
@@ -203,6 +213,7 @@ class Reader:
             properties_with_history=self._wanted.with_history,
             associations=associations,
             archived=archived,
+            limit=self.sizes.listed,
             after=after,
         ).pages()
         try:

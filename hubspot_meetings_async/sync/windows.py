@@ -25,19 +25,24 @@ from ..errors import UnexpectedResponse
 from ..models import Filter, Meeting, PlainProperties
 from ..search import Sort
 
-__all__ = ["Answer", "Ask", "Piece", "Row", "Windows"]
+__all__ = ["Answer", "Ask", "Piece", "Row", "Sizes", "Windows"]
 
 MODIFIED: Final = "hs_lastmodifieddate"
 ID: Final = "hs_object_id"
 
-PAGE: Final = 200
-WINDOW_PAGES: Final = 16
-_MOST_PAGES_AHEAD: Final = 2 * WINDOW_PAGES
 _FEW: Final = 4
 """So few meetings of a page's last moment are cheaper got again than excluded by name."""
 
 _BY_MODIFIED: Final = Sort(MODIFIED)
 _BY_ID: Final = Sort(ID)
+
+
+class Sizes(NamedTuple):
+    """Meetings in a page of a search and in one of a list, and pages in a window."""
+
+    found: int = 200
+    listed: int = 100
+    window: int = 16
 
 
 class Row(NamedTuple):
@@ -79,6 +84,9 @@ class Piece(Struct):
     complete: bool = False
 
 
+_USUAL: Final = Sizes()
+
+
 class _Window:
     """The moments from `ms` on, below `end`; `run_id` is set while one moment is walked by id."""
 
@@ -102,7 +110,7 @@ class Windows:
         end: where to end, if anywhere: versions from this moment on are left out.
         concurrency: how many searches to have under way.
         most_excluded: how many ids fit into a `NOT_IN` filter.
-        window_pages: the length of a window.
+        sizes: of pages and windows.
     """
 
     def __init__(
@@ -113,8 +121,7 @@ class Windows:
         *,
         concurrency: int = 1,
         most_excluded: int = 100,
-        page: int = PAGE,
-        window_pages: int = WINDOW_PAGES,
+        sizes: Sizes = _USUAL,
     ) -> None:
         self.total: int | None = None
         """About how many versions there are, as the first answer said."""
@@ -122,8 +129,9 @@ class Windows:
         self._end = end
         self._most = concurrency
         self._most_excluded = most_excluded
-        self._page = page
-        self._ahead = window_pages * (page - 1)
+        # A page that is not a window's last one gives a meeting less: the next page begins with its last one.
+        self._ahead = sizes.window * (sizes.found - 1)
+        self._most_pages = 2 * sizes.window
         self._looking = False
         if end is not None and end <= ms:
             self._windows[0].done = True
@@ -138,7 +146,7 @@ class Windows:
         if (ask := self._look_ahead()) is not None:
             return ask
         for window in self._windows:
-            if not window.done and not window.asking and len(window.pieces) <= _MOST_PAGES_AHEAD:
+            if not window.done and not window.asking and len(window.pieces) <= self._most_pages:
                 window.asking = True
                 return Ask(window, *_asked(window))
         return None
