@@ -15,6 +15,7 @@ from .emulator import emulator
 from .export import export
 from .get import get
 from .links import links
+from .pull import pull
 from .push import push
 from .quota import quota
 from .resume import resume
@@ -54,6 +55,7 @@ def _options(  # pyright: ignore[reportUnusedFunction]  (typer calls it)
 
 app.command(epilog=exits.HELP)(push)
 app.command(epilog=exits.HELP)(resume)
+app.command(epilog=exits.HELP_PULL)(pull)
 app.command(epilog=exits.HELP_JOURNAL)(status)
 app.command(epilog=exits.HELP_JOURNAL)(export)
 app.command(epilog=exits.HELP_QUESTION)(search)

@@ -22,6 +22,7 @@ __all__ = [
     "HELP_DOCTOR",
     "HELP_GET",
     "HELP_JOURNAL",
+    "HELP_PULL",
     "HELP_QUESTION",
     "INTERRUPTED",
     "SOME_LEFT",
@@ -40,6 +41,12 @@ INTERRUPTED: Final = 130
 HELP: Final = (
     "Exit codes: 0 all done · 1 some records are rejected, ambiguous, broken or not sent · 2 wrong usage · "
     "3 the run broke off (bad token, unreachable host, daily limit, unreadable file or journal) · 130 Ctrl-C"
+)
+
+HELP_PULL: Final = (
+    "Exit codes: 0 the copy is in step, or --watch was ended by Ctrl-C · 2 wrong usage, no place for a copy, another "
+    "account's copy · 3 the pull broke off (bad token, unreachable host, daily limit, full disk, lost database) · "
+    "130 Ctrl-C"
 )
 
 HELP_JOURNAL: Final = (

@@ -6,7 +6,7 @@ This module knows the order of things. It must not know any one store, or how ch
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from typing import Final
 
 import anyio
@@ -97,7 +97,7 @@ async def watch(
     properties: Wanted | None = None,
     associations: Iterable[str] = (),
     on_lot: OnLot | None = None,
-) -> AsyncIterator[Pulled]:
+) -> AsyncGenerator[Pulled]:
     """Pull, and pull again `every_s` seconds (at least 10) after each end, for ever; the account of each.
 
     Failures that pass (no network, HubSpot down, quota spent) are told in `failure`, and the next pull comes after a
