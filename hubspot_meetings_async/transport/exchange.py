@@ -17,17 +17,18 @@ import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
+from ..alarms import Alarm
 from ..errors import ConfigurationError, HubSpotError, TransportFailed
 from ..settings import Proxy
 from ..wire import Request, Response
 from .bodies import body_of
 from .frames import leave_out
 from .protocol import Timeouts
-from .within import Within
 
 __all__ = ["Exchange"]
 
 _LARGE_BYTES = 2**20
+_MOMENT_S = 1.0
 _WORTH_PACKING_BYTES = 1024
 _FAILURES: Final = (aiohttp.ClientError, TimeoutError, OSError)
 
@@ -100,7 +101,7 @@ class Exchange:
             # Bodies are decompressed by us: aiohttp returns a gzip body that was cut midway without an error.
             auto_decompress=False,
             timeout=aiohttp.ClientTimeout(
-                # The whole attempt is `Within`'s. A silence as long as that needs no timer of its own at every read.
+                # The whole attempt is the alarm's. A silence as long as that needs no timer of its own at every read.
                 total=None,
                 connect=limits.connect_s,
                 sock_connect=limits.connect_s,
@@ -126,7 +127,7 @@ class Exchange:
         packed = self._compress_requests and len(request.body or b"") >= _WORTH_PACKING_BYTES
         departure = _Departure(on_written)
         _departure.set(departure)
-        within = Within(self._loop, self._attempt_s)
+        alarm = Alarm(self._loop, self._loop.time() + self._attempt_s, moment_s=_MOMENT_S)
         try:
             async with self.session.request(
                 request.method,
@@ -143,12 +144,12 @@ class Exchange:
         except _FAILURES as error:
             failure = _failure(error, sent=departure.sent, host=self._base_url, proxy=proxy)
         except BaseException as error:
-            if not within.is_over(error):
+            if not alarm.is_over(error):
                 leave_out(error, "aiohttp", "aiosignal")
                 raise
             failure = _failure(TimeoutError(), sent=departure.sent, host=self._base_url)
         finally:
-            within.end()
+            alarm.end()
             # A connection remembers the context it was made in as long as it lives, and would keep the caller.
             departure.on_written = None
         # Outside the handler: aiohttp's exceptions hold the request with its token, and must not stay chained to ours.
