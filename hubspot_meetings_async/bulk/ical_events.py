@@ -75,7 +75,7 @@ class Happening(msgspec.Struct, frozen=True):
     """What an event's record says beside its properties; it is the record's `ref`.
 
     `line`: where the event begins. `occurrence`: which one of a series, as its `RECURRENCE-ID` in UTC. `attendees`:
-    their e-mail addresses in lower case, the organizer's too; without rooms, and without those who declined.
+    their e-mail addresses in lower case, the organizer's too; without rooms, owners, and those who declined.
     """
 
     line: int
@@ -201,7 +201,8 @@ def record_of(
         "hs_meeting_outcome": "CANCELED" if event.cancelled else "",
     }
     properties.update((name, value) for name, value in given.items() if value)
-    return Record(properties=properties, ref=Happening(event.line, occurrence, event.attendees))
+    people = tuple(address for address in event.attendees if address not in settings.owners)
+    return Record(properties=properties, ref=Happening(event.line, occurrence, people))
 
 
 def instant(moment: Moment, zones: Zones) -> datetime:

@@ -80,6 +80,11 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     as_it_was: _Source = _Source()
 
     def __post_init__(self) -> None:
+        if self.is_calendar and self.operation != "upsert":
+            raise ConfigurationError(
+                f"a calendar is pushed by --upsert, so that pushing it again updates what is there, not by "
+                f"--{self.operation}"
+            )
         if self.operation == "upsert" and not self.id_property:
             raise ConfigurationError("--upsert needs --id-property P, a property that is unique in the account")
         if self.operation in ("create", "archive") and self.id_property:
@@ -103,11 +108,6 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
         if self.associated and self.operation != "create":
             raise ConfigurationError(f"--associate goes with --create: HubSpot's batch {self.operation} sets no links")
 
-        if self.is_calendar and self.operation != "upsert":
-            raise ConfigurationError(
-                f"a calendar is pushed by --upsert, so that pushing it again updates what is there, not by "
-                f"--{self.operation}"
-            )
         if not self.is_calendar and (self.since or self.until or self.owners or not self.link_attendees):
             raise ConfigurationError("--from, --until, --owner and --no-attendees are for calendar files (.ics)")
         if self.create_property and not (self.id_property or self.key_property):
