@@ -6,11 +6,11 @@ This module knows the order of things. It must not know arguments of the command
 from __future__ import annotations
 
 import sys
+import time
 from contextlib import aclosing
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
-import anyio
 import msgspec
 
 from ..bulk.outcomes import Report
@@ -31,6 +31,9 @@ from .terminal import near, people, say, warn
 __all__ = ["Copying", "copy"]
 
 
+_GOES_ON: Final = "What was written stays; the same command goes on there."
+
+
 class Copying(msgspec.Struct, frozen=True, kw_only=True):
     """A copy as it was asked for. `every_s`: the pause between two pulls; None for a single one."""
 
@@ -41,10 +44,11 @@ class Copying(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Tally:
-    """Counts requests as they go."""
+    """Counts requests as they go; `so_far` is the account of the pull that is under way."""
 
     def __init__(self) -> None:
         self.retries = self.rate_limited = 0
+        self.so_far = Pulled()
 
     def __call__(self, attempt: Attempt) -> None:
         self.retries += attempt.number > 1
@@ -68,10 +72,11 @@ async def copy(wanted: Copying, connection: Connection, limits: Limits | None, *
             failure = error
     if failure is not None:
         say(f"Broken off: {advised(failure)}", style="bold red")
-        say("What was written stays; the same command goes on there.")
+        if tally.so_far.seen:
+            say(_GOES_ON)
         return BROKEN_OFF
     if interruption.signal is not None:
-        say("Stopped by you. What was written stays; the same command goes on there.", style="yellow")
+        say(f"Stopped by you. {_GOES_ON}", style="yellow")
         return DONE if wanted.every_s is not None else 128 + interruption.signal
     return DONE
 
@@ -80,29 +85,27 @@ async def _pulls(
     wanted: Copying, client: MeetingsClient, store: Store, tally: _Tally, place: str, *, json: bool
 ) -> None:
     console = people()
-    so_far = Pulled()
 
     def on_lot(pulled: Pulled) -> None:
-        nonlocal so_far
-        so_far = pulled
+        tally.so_far = pulled
 
     def gauge() -> Gauge:
         quota = client.quota
         return Gauge(
             report=Report(
                 operation="pull",
-                pulled=so_far.seen,
-                read=so_far.seen,
+                pulled=tally.so_far.seen,
+                read=tally.so_far.seen,
                 retries=tally.retries,
                 rate_limited=tally.rate_limited,
-                seconds=anyio.current_time() - began_at,
+                seconds=time.monotonic() - began_at,
             ),
-            total=so_far.total,
+            total=tally.so_far.total,
             quota_in_use=quota.in_use,
             quota_limit=quota.limit,
         )
 
-    began_at = anyio.current_time()
+    began_at = time.monotonic()
     if wanted.every_s is None:
         with Meter("pull", console, gauge):
             pulled = await pull(

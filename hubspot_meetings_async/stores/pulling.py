@@ -152,8 +152,8 @@ async def _pull(
 
 
 class _Filling:
-    """Writes what comes into the store. What the copy is of is written down with the first lot, and not before: what
-    HubSpot refuses to tell must not become a part of the copy."""
+    """Writes what comes into the store. What the copy is of is written down with the first meetings, and not before:
+    what HubSpot refuses to tell must not become a part of the copy."""
 
     def __init__(self, store: Store, kept: Kept, pulled: Pulled, began_at: float, on_lot: OnLot | None) -> None:
         self._store = store
@@ -172,6 +172,8 @@ class _Filling:
         seen_before = pulled.seen
         async with changes:
             async for lot in changes.lots():
+                if not lot.changes and not self._kept_already:
+                    continue
                 await self._keep()
                 written = await store.write(lot.changes, lot.cursor.to_json())
                 pulled.seen += len(lot.changes)
@@ -190,6 +192,10 @@ class _Filling:
             await store.write((), cursor.to_json())
         return cursor
 
+    @property
+    def _kept_already(self) -> bool:
+        return self._store.kept == self._kept
+
     async def _keep(self) -> None:
-        if self._store.kept != self._kept:
+        if not self._kept_already:
             await self._store.keep(self._kept, cursor=self.cursor.to_json() if self.cursor is not None else None)
