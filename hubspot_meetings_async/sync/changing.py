@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from ..errors import ConfigurationError, UnexpectedResponse
 from ..models import Meeting, read_as
@@ -165,7 +165,7 @@ class ChangesWalk:
         items: deque[Told] = deque()
         for row in piece.rows:
             if not self._live.knows(row.ms, row.id):
-                change = changed(row, self._wanted)
+                change = told_of("changed", row.meeting, self._wanted)
                 items.append(Told(change, partial(self._note_live, row, change, piece, settled_ms)))
         return Batch(items, partial(self._close_live, piece, settled_ms))
 
@@ -192,15 +192,16 @@ class ChangesWalk:
             id_ = int(meeting.id)
             if self._bin.knows(at_ms, id_) or (at_ms or 0) > (self._until_ms or at_ms or 0):
                 continue
-            shown: Meeting[Any] = meeting if self._wanted.into is None else read_as(meeting, self._wanted.into)
-            items.append(Told(Change("archived", shown), partial(self._note_bin, at_ms, id_)))
+            change = told_of("archived", meeting, self._wanted)
+            items.append(Told(change, partial(self._note_bin, at_ms, change)))
         return Batch(items, partial(self._close_bin, after))
 
-    def _note_bin(self, at_ms: int | None, id_: int) -> None:
-        self._bin.told(at_ms, id_)
+    def _note_bin(self, at_ms: int | None, change: Change[Any]) -> None:
+        self._bin.told(at_ms, int(change.meeting.id))
         if at_ms is not None:
-            # Search may show it a moment longer, as it was.
-            self._live.told(at_ms, id_)
+            # Search may show them a moment longer, as they were.
+            for id_ in (change.meeting.id, *change.merged_ids):
+                self._live.told(at_ms, int(id_))
 
     def _close_bin(self, after: str | None) -> None:
         self._bin.turn(after)
@@ -208,15 +209,13 @@ class ChangesWalk:
         self._bin_left = after is not None
 
 
-def changed(row: Row, wanted: Wanted) -> Change[Any]:
+def told_of(kind: Literal["changed", "archived"], found: Plain, wanted: Wanted) -> Change[Any]:
     """The change that tells of a meeting as it is now."""
-    meeting: Any = row.meeting
-    merged = meeting.properties.get(MERGED) or ""
+    merged = found.properties.get(MERGED) or ""
     if MERGED not in wanted.properties:
-        meeting.properties.pop(MERGED, None)
-    if wanted.into is not None:
-        meeting = read_as(meeting, wanted.into)
-    return Change("changed", meeting, tuple(id_ for id_ in merged.split(";") if id_.isascii() and id_.isdigit()))
+        found.properties.pop(MERGED, None)
+    meeting: Meeting[Any] = found if wanted.into is None else read_as(found, wanted.into)
+    return Change(kind, meeting, tuple(id_ for id_ in merged.split(";") if id_.isascii() and id_.isdigit()))
 
 
 async def account_of(portal: Portal, known: str | None) -> str | None:

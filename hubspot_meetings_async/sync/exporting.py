@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from ..errors import ConfigurationError, UnexpectedResponse
-from .changing import Portal, account_of, changed
+from .changing import Portal, account_of, told_of
 from .cursor import ExportMark, LiveMark, Stretch, SyncCursor
 from .feed import Batch, Errand, Told
 from .ranges import IdPage, IdRange, Ranges
@@ -136,7 +136,9 @@ class SearchedRanges(ExportWalk):
         page = self._ranges.take()
         if page is None:
             return None
-        items = deque(Told(changed(row, self._wanted), partial(_note, page.range, row.id)) for row in page.rows)
+        items = deque(
+            Told(told_of("changed", row.meeting, self._wanted), partial(_note, page.range, row.id)) for row in page.rows
+        )
         return Batch(items, partial(self._ranges.told, page))
 
 
@@ -220,7 +222,7 @@ class OneList(ExportWalk):
         rows, following = self._read
         self._read = None
         items = deque(
-            Told(changed(row, self._wanted), partial(self._page.add, row.id))
+            Told(told_of("changed", row.meeting, self._wanted), partial(self._page.add, row.id))
             for row in rows
             if row.id not in self._page
         )

@@ -25,6 +25,7 @@ class LiveBook:
     def __init__(self, mark: LiveMark) -> None:
         self.ms = mark.ms
         self.id = mark.id
+        self._stopped = False
         self._told = unpacked(mark.told)
         self._oldest = [(version, id_) for id_, version in self._told.items()]
         heapq.heapify(self._oldest)
@@ -40,7 +41,14 @@ class LiveBook:
             heapq.heappush(self._oldest, (ms, id_))
 
     def reached(self, ms: int, id_: int, *, settled_ms: int) -> None:
-        """All before this version was told, as an answer said that is settled up to `settled_ms`."""
+        """All before this version was told, as an answer said that is settled up to `settled_ms`.
+
+        At the first version that is not, the mark stays for the rest of the walk: what later answers settle lies
+        behind a piece that has to be read again.
+        """
+        if self._stopped:
+            return
+        self._stopped = (settled_ms, 0) < (ms, id_)
         self.ms, self.id = max((self.ms, self.id), min((ms, id_), (settled_ms, 0)))
         while self._oldest and self._oldest[0] <= (self.ms, self.id):
             version, gone = heapq.heappop(self._oldest)

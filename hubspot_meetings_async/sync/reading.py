@@ -209,7 +209,7 @@ class Reader:
     ) -> tuple[tuple[Plain, ...], str | None]:
         """One page of a list and the cursor of the next one."""
         pages = self._meetings.list(
-            properties=self._wanted.properties if archived else self._asked,
+            properties=self._asked,
             properties_with_history=self._wanted.with_history,
             associations=associations,
             archived=archived,

@@ -247,7 +247,7 @@ class Windows:
         window.left = None  # not again before its next page says that it is still long
         if window.done or not rows:
             return None
-        _need_order(rows, window.ms)
+        _need_order(rows, rows[0].ms)
         at = rows[0].ms + 1
         if window.ms >= at or (window.end is not None and at >= window.end):
             return None  # it has been walked beyond by now
