@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import anyio
 
 from . import retry
-from .alarms import Alarm
+from .alarms import Alarm, Alarms
 from .attempt_watch import AttemptWatch
 from .attempts import Attempts
 from .auth import Auth
@@ -80,6 +80,8 @@ class Caller:
         self._auth = auth
         self._policy = policy
         self._call_s = call_s
+        self._alarms: Alarms | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._rng = rng
         self._budget = budget or RetryBudget(policy.tokens)
         self._breaker = breaker
@@ -96,16 +98,19 @@ class Caller:
 
     async def _interactive(self, request: Request[T], trail: Trail | None = None) -> T:
         trail = trail if trail is not None else Trail()
+        # Token endpoints are asked for the sake of all calls: the time of the one that happens to ask bounds none.
+        block_ends_at = deadline_at() if request.bearer and self._heeds_deadlines else math.inf
+        if self._call_s is None and block_ends_at == math.inf:
+            return await self._until_settled(request, trail, Lane.INTERACTIVE, math.inf)
         loop = asyncio.get_running_loop()
         began_at = loop.time()
         ends_at = math.inf if self._call_s is None else began_at + self._call_s
-        # Token endpoints are asked for the sake of all calls: the time of the one that happens to ask bounds none.
-        if request.bearer and self._heeds_deadlines:
-            ends_at = min(ends_at, deadline_at())
-        if ends_at == math.inf:
-            return await self._until_settled(request, trail, Lane.INTERACTIVE, ends_at)
-        if ends_at > began_at:
-            alarm = Alarm(loop, ends_at)
+        if block_ends_at > began_at:
+            if block_ends_at < ends_at:
+                ends_at = block_ends_at
+                alarm = Alarm(loop, ends_at)
+            else:
+                alarm = self._usual_alarms(loop).set(began_at)
             try:
                 return await self._until_settled(request, trail, Lane.INTERACTIVE, ends_at)
             except asyncio.CancelledError as error:
@@ -113,6 +118,8 @@ class Caller:
                     raise
             finally:
                 alarm.end()
+        else:
+            ends_at = block_ends_at
         if self._breaker is not None and trail.in_doubt and request.bearer:
             # It waited for an answer all that time; where calls are shorter than attempts, nobody else would count it.
             self._breaker.failed(self._clock())
@@ -122,6 +129,11 @@ class Caller:
             timeout=True,
         )
         raise _final(late.at(method=request.method, path=request.path, attempt=trail.retries + 1), request.replay)
+
+    def _usual_alarms(self, loop: asyncio.AbstractEventLoop) -> Alarms:
+        if self._alarms is None or self._loop is not loop:
+            self._alarms, self._loop = Alarms(loop, self._call_s or math.inf), loop
+        return self._alarms
 
     async def _until_settled(self, request: Request[T], trail: Trail, lane: Lane, ends_at: float) -> T:
         failures = refusals = 0

@@ -28,13 +28,17 @@ async def body_of(answer: aiohttp.ClientResponse, cap: int) -> bytes:
         raise UnexpectedResponse(
             f"the answer is {printable(coding)}-encoded, which was not asked for", status=answer.status
         )
-    body = _Body(answer, cap, gzipped=coding == "gzip")
-    if _announced(answer) <= cap:
-        # aiohttp delivers no byte more than was announced: it need not be watched while it comes.
-        body.add(await answer.read())
-    else:
+    if _announced(answer) > cap:
+        body = _Body(answer, cap, gzipped=coding == "gzip")
         async for chunk in answer.content.iter_any():
             body.add(chunk)
+        return body.whole()
+    # aiohttp delivers no byte more than was announced: it need not be watched while it comes.
+    whole = await answer.read()
+    if coding == "identity":
+        return whole
+    body = _Body(answer, cap, gzipped=True)
+    body.add(whole)
     return body.whole()
 
 

@@ -17,7 +17,7 @@ import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
-from ..alarms import Alarm
+from ..alarms import Alarms
 from ..errors import ConfigurationError, HubSpotError, TransportFailed
 from ..settings import Proxy
 from ..wire import Request, Response
@@ -78,13 +78,13 @@ class Exchange:
         compress_requests: bool,
     ) -> None:
         self._base_url = base_url
-        self._attempt_s = limits.attempt_s
         self._max_response_bytes = max_response_bytes
         self._proxy = proxy
         # The proxy of a plain http:// address gets its headers with each request, others with the CONNECT.
-        self._through = proxy.headers if proxy is not None and base_url[:5].lower() == "http:" else dict[str, str]
+        self._through = proxy.headers if proxy is not None and base_url[:5].lower() == "http:" else None
         self._compress_requests = compress_requests
         self._loop = asyncio.get_running_loop()
+        self._alarms = Alarms(self._loop, limits.attempt_s, moment_s=_MOMENT_S)
         self.session = aiohttp.ClientSession(
             connector=connector
             if connector is not None
@@ -101,7 +101,7 @@ class Exchange:
             # Bodies are decompressed by us: aiohttp returns a gzip body that was cut midway without an error.
             auto_decompress=False,
             timeout=aiohttp.ClientTimeout(
-                # The whole attempt is the alarm's. A silence as long as that needs no timer of its own at every read.
+                # The whole attempt is the alarms'. A silence as long as that needs no timer of its own at every read.
                 total=None,
                 connect=limits.connect_s,
                 sock_connect=limits.connect_s,
@@ -127,7 +127,7 @@ class Exchange:
         packed = self._compress_requests and len(request.body or b"") >= _WORTH_PACKING_BYTES
         departure = _Departure(on_written)
         _departure.set(departure)
-        alarm = Alarm(self._loop, self._loop.time() + self._attempt_s, moment_s=_MOMENT_S)
+        alarm = self._alarms.set(self._loop.time())
         try:
             async with self.session.request(
                 request.method,
@@ -164,14 +164,17 @@ def _payload(body: bytes | None, *, packed: bool) -> bytes | io.BytesIO | None:
     return io.BytesIO(body) if body is not None and len(body) > _LARGE_BYTES else body
 
 
-def _plain(headers: Mapping[str, str], through: Callable[[], Mapping[str, str]], *, packed: bool) -> CIMultiDict[str]:
+def _plain(
+    headers: Mapping[str, str], through: Callable[[], Mapping[str, str]] | None, *, packed: bool
+) -> CIMultiDict[str]:
     # What aiohttp would make of a mapping, with fewer steps.
-    plain = CIMultiDict[str]()
+    plain: CIMultiDict[str] = CIMultiDict()
     for name in headers:
         plain[name] = headers[name]
     if packed:
         plain["Content-Encoding"] = "gzip"
-    plain.update(through())
+    if through is not None:
+        plain.update(through())
     return plain
 
 
