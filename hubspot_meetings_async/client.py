@@ -75,7 +75,8 @@ class MeetingsClient:
         api_version: `"v3"`, `"2026-03"` or `"2026-09"`.
         limits: what your plan allows (`PROFESSIONAL`, …), to begin with; HubSpot's answers correct it from the first
             one on. Without it, the smallest plan is assumed until then.
-        limiter: a limiter of your own, or `NoLimit()`, instead of the built-in `QuotaGate`.
+        limiter: a limiter of your own, `NoLimit()`, or a `RedisQuota` that several processes share, instead of the
+            built-in `QuotaGate`; it has its own `limits`. What it has as `search` is the limiter of searches.
         retry: how often and how long to try again.
         timeout: time limits.
         ssl: a TLS context of your own. Certificates are always checked. (Python's default context writes TLS keys to
@@ -166,6 +167,7 @@ class MeetingsClient:
         source = _auth(token, auth)
         url = base_url_of(base_url, allow_insecure=allow_insecure)
         self._gate: Limiter = limiter if limiter is not None else QuotaGate(limit=(limits or Limits()).per_ten_seconds)
+        searches: Limiter = getattr(limiter, "search", None) or search_gate(limits)
         timeouts = timeout or Timeouts()
         self._transport = AiohttpTransport(
             base_url=url,
@@ -188,7 +190,7 @@ class MeetingsClient:
             auth=source,
             limiters={
                 Quota.STANDARD: (self._gate,),
-                Quota.SEARCH: (search_gate(limits), self._gate),
+                Quota.SEARCH: (searches, self._gate),
                 Quota.NONE: (),
             },
             policy=policy,

@@ -10,13 +10,16 @@ from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from ..errors import ConfigurationError
 from .lanes import Turn
 from .protocol import Lane, QuotaStats, Slot
 from .published import SECONDLY, TEN_SECONDLY, Limits
 from .turnstile import Settings, Turnstile
+
+if TYPE_CHECKING:  # only for who shares a quota
+    from .store import SlotStore
 
 __all__ = ["QuotaGate", "search_gate"]
 
@@ -45,11 +48,14 @@ class QuotaGate:
             spikes may then cost a 429 in some ten thousand calls. When False, none is possible.
         daily_reserve: Share of the day's calls that bulk leaves to the interactive lane.
         name: HubSpot's name of the policy, in lower case. A 429 that names another window does not shut this gate.
+        store: Where the slots are kept that several processes share; `integrations.redis` has one. Stamps are not
+            learned then. While it is away each process keeps to its part of the limit.
+        processes: How many share the quota, for a process that starts while its store is away.
 
     HubSpot: page "API usage guidelines and limits" (100 to 250 calls in ten seconds, see `Limits`)
     """
 
-    __slots__ = ("_turnstile",)
+    __slots__ = ("_slot", "_turnstile")
 
     def __init__(
         self,
@@ -65,6 +71,8 @@ class QuotaGate:
         learn_stamp: bool = True,
         daily_reserve: float = 0.10,
         name: str = TEN_SECONDLY,
+        store: SlotStore | None = None,
+        processes: int = 4,
     ) -> None:
         _require(limit >= 1, "limit must be at least 1")
         _require(0 < window_s < math.inf, "window_s must be a positive number of seconds")
@@ -73,6 +81,7 @@ class QuotaGate:
         _require(0 <= bulk_share < 1, "bulk_share must be in [0, 1)")
         _require(0 <= reserve < limit, "reserve must be in [0, limit)")
         _require(0 <= daily_reserve < 1, "daily_reserve must be in [0, 1)")
+        _require(processes >= 1, "processes must be at least 1")
         settings = Settings(
             assumed=assumed,
             probe_first=probe_first,
@@ -82,9 +91,17 @@ class QuotaGate:
             reserve=reserve,
             name=name.lower(),
         )
-        self._turnstile = Turnstile(
-            settings, limit=limit, window_s=window_s, learn_stamp=learn_stamp, daily_reserve=daily_reserve
-        )
+        if store is None:
+            self._turnstile = Turnstile(
+                settings, limit=limit, window_s=window_s, learn_stamp=learn_stamp, daily_reserve=daily_reserve
+            )
+        else:
+            from .shared import SharedTurnstile
+
+            self._turnstile = SharedTurnstile(
+                settings, store, limit=limit, window_s=window_s, daily_reserve=daily_reserve, processes=processes
+            )
+        self._slot = _GateSlot if store is None else _SharedSlot
 
     def slot(self, lane: Lane, *, at_head: bool = False) -> AbstractAsyncContextManager[Slot]:
         """Wait for the right to send one request; leave the context when the answer has been read.
@@ -95,21 +112,21 @@ class QuotaGate:
         Raises: DailyLimitExceeded on entering, at once, when the day's calls are spent (for bulk: but for the
             reserve); one call in 15 minutes is let through to see.
         """
-        return _GateSlot(self._turnstile, lane, at_head)
+        return self._slot(self._turnstile, lane, at_head)
 
     def stats(self) -> QuotaStats:
         """One look at the gate."""
         t = self._turnstile
         now = t.now()
         t.ledger.expire(now)
-        bound_s = t.stamp_bound_s(now)
+        bound_s, heard = t.stamp_bound_s(now), t.heard
         return QuotaStats(
             name=t.settings.name,
             limit=t.limit,
             window_s=t.ledger.window_s,
             in_use=t.ledger.in_use,
             in_flight=t.ledger.in_flight,
-            hold=t.foreign.hold(now),
+            hold=t.hold(now),
             waiting_interactive=len(t.interactive),
             waiting_bulk=len(t.bulk),
             granted_interactive=t.granted[Lane.INTERACTIVE],
@@ -122,6 +139,8 @@ class QuotaGate:
             daily_remaining=t.daily.remaining,
             daily_resets_at=t.daily.resets_at,
             stamp_bound_s=bound_s if bound_s < math.inf else None,
+            processes=1 if heard is None else heard.processes,
+            store_away=t.away,
         )
 
     def saturated(self, lane: Lane) -> bool:
@@ -195,6 +214,18 @@ class _GateSlot(Turn):
 
     def __repr__(self) -> str:
         return f"<Slot {self.lane.name.lower()} {self._state}>"
+
+
+class _SharedSlot(_GateSlot):
+    """A slot that others hear of."""
+
+    __slots__ = ()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await super().__aexit__(kind, error, trace)
+        await self._turnstile.tell()
 
 
 def _require(fulfilled: bool, otherwise: str) -> None:

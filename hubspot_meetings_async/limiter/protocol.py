@@ -45,7 +45,9 @@ class QuotaStats(msgspec.Struct, frozen=True, kw_only=True):
         daily_limit: Calls a day; None where HubSpot does not tell.
         daily_remaining: Calls left today; None where HubSpot does not tell.
         daily_resets_at: When the daily count starts again; None where nobody told.
-        stamp_bound_s: Learned bound on the jitter of HubSpot's time stamps; None while unknown or switched off.
+        stamp_bound_s: Learned bound on the jitter of HubSpot's time stamps; None while unknown, of no use, or off.
+        processes: Processes that share the limit, as last heard; 1 where it is not shared. All else counts this one.
+        store_away: The store of a shared limit does not answer; each process keeps to its part.
     """
 
     name: str
@@ -66,6 +68,8 @@ class QuotaStats(msgspec.Struct, frozen=True, kw_only=True):
     daily_remaining: int | None = None
     daily_resets_at: datetime | None = None
     stamp_bound_s: float | None = None
+    processes: int = 1
+    store_away: bool = False
 
     @property
     def used(self) -> int:

@@ -13,6 +13,7 @@ import math
 import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -24,10 +25,13 @@ from .pacing import Pacer
 from .protocol import Lane
 from .published import DAILY, SECONDLY, TEN_SECONDLY
 
+if TYPE_CHECKING:  # only for who shares a quota
+    from .store import Granted
+
 __all__ = ["Settings", "Turnstile"]
 
 # A request that left and was never answered is stamped within this time after we gave it up, or never.
-_LATE_STAMP_S = 1.0
+LATE_STAMP_S = 1.0
 # Weight of one call in the running means of the time a slot is busy and of the time to an answer.
 _MEAN_WEIGHT = 0.02
 # What a bet on the learned jitter of stamps must gain, as part of the window. Less is not worth a 429 now and then.
@@ -36,7 +40,7 @@ _WORTH_A_BET = 0.005
 _EVEN_AFTER_WINDOWS = 3
 _EVEN_MARGIN = 0.25
 # The pace makes up for interactive calls up to this part of the limit; a flood is kept off by the share instead.
-_MOST_OWED = 10
+MOST_OWED = 10
 # Max counts calls per ten seconds where no interval header says otherwise.
 _PUBLISHED_WINDOW_S = 10.0
 _WINDOW_POLICIES = frozenset({TEN_SECONDLY, SECONDLY})
@@ -105,8 +109,7 @@ class Turnstile:
         now = self.now()
         if turn.sent_at is not None:
             # The transport repeats it by itself: two stamps, and one slot is not enough for them.
-            self.ledger.charge(turn.lane, now + _LATE_STAMP_S)
-            self.foreign.ended(now + _LATE_STAMP_S, now)
+            self._charge(turn.lane, now + LATE_STAMP_S, now)
         turn.sent_at = now
         self.foreign.sent()
         if self.jitter is not None:
@@ -156,14 +159,35 @@ class Turnstile:
                 if turn.daily_probe:
                     self.daily.probe_unused(now)
             else:
-                self._settle(turn, now + _LATE_STAMP_S, now)
+                self._settle(turn, now + LATE_STAMP_S, now)
         self.dispatch()
+
+    async def tell(self) -> None:
+        """Nobody else keeps these slots, so nobody needs to be told."""
+
+    @property
+    def heard(self) -> Granted | None:
+        """The last word of the store, where slots are shared."""
+        return None
+
+    @property
+    def away(self) -> bool:
+        """True while the store of shared slots does not answer."""
+        return False
 
     # --- verdicts ---------------------------------------------------------------------------------------------------
 
     def now(self) -> float:
         """Seconds on the loop's clock."""
         return self._loop.time() if self._loop is not None else 0.0
+
+    def own_limit(self) -> int:
+        """Slots there are when nobody else calls."""
+        return self.limit if self.published is None else min(self.limit, self.published)
+
+    def hold(self, now: float) -> int:
+        """Calls of the window that others use up."""
+        return self.foreign.hold(now)
 
     def limit_at(self, now: float) -> int:
         """Slots that may be in use now. At least one: without a call of our own nothing more would be learned."""
@@ -245,7 +269,7 @@ class Turnstile:
             self._pacing = turn
         elif self.bulk:
             # Both lanes together keep the pace, or the slots of a window run out before its end.
-            self.pacer.owe(max(self.pacer.burst, self.limit // _MOST_OWED))
+            self.pacer.owe(max(self.pacer.burst, self.limit // MOST_OWED))
 
     async def _wait(self, turn: Turn, *, rejoin: bool = False) -> None:
         line = self.interactive if turn.lane is Lane.INTERACTIVE else self.bulk
@@ -292,6 +316,11 @@ class Turnstile:
         if turn is self._pacing:
             self._pacing = None
 
+    def _charge(self, lane: Lane, stamped_by: float, now: float) -> None:
+        """A call left that had no slot of its own."""
+        self.ledger.charge(lane, stamped_by)
+        self.foreign.ended(stamped_by, now)
+
     def _settle(self, turn: Turn, stamped_by: float, now: float) -> float:
         sent_at = stamped_by if turn.sent_at is None else turn.sent_at
         self.foreign.ended(stamped_by, now)
@@ -314,16 +343,17 @@ class Turnstile:
     def _set_timer(self, now: float) -> None:
         if not (self.interactive or self.bulk):
             return
-        if self.shutter.admits(now):
-            at = min(self.ledger.next_free_at or math.inf, self.foreign.changes_at())
-        else:
-            at = self.shutter.changes_at()
+        at = self._frees_at() if self.shutter.admits(now) else self.shutter.changes_at()
         # A timer that fires too early does no harm, so one is only ever replaced by an earlier one.
         if at < self._timer_at and self._loop is not None:
             if self._timer is not None:
                 self._timer.cancel()
             self._timer = self._loop.call_at(at, self._look_again)
             self._timer_at = at
+
+    def _frees_at(self) -> float:
+        """When a slot may come free by itself."""
+        return min(self.ledger.next_free_at or math.inf, self.foreign.changes_at())
 
     def _look_again(self) -> None:
         self._timer, self._timer_at = None, math.inf
@@ -341,10 +371,14 @@ class Turnstile:
         if reading.remaining is None:
             return
         self.remaining = reading.remaining
-        count = max(0, reading.limit - reading.remaining)
-        self.foreign.observe(now, turn.sent_at, count)
+        self._counted(turn, max(0, reading.limit - reading.remaining), turn.sent_at, now)
+
+    def _counted(self, turn: Turn, count: int, sent_at: float, now: float) -> None:
+        """HubSpot counted so many calls in the window of this one."""
+        del turn
+        self.foreign.observe(now, sent_at, count)
         if self.jitter is not None and self._slow:
-            self.jitter.observe(now, turn.sent_at, count)
+            self.jitter.observe(now, sent_at, count)
 
     def _is_ours(self, window_s: float | None) -> bool:
         """True when the headers speak of this gate's window, or the gate has none of its own yet."""
@@ -362,18 +396,19 @@ class Turnstile:
                 self.jitter.window_s = window_s
 
     def _repace(self, busy_s: float, now: float) -> None:
-        window_s = self.ledger.window_s
-        busy_s = min(busy_s, window_s)
+        busy_s = min(busy_s, self.ledger.window_s)
         self._busy_s += (busy_s - self._busy_s) * (_MEAN_WEIGHT if self._busy_s else 1.0)
-        limit = self.limit if self.published is None else min(self.limit, self.published)
-        rate_per_s, margin = limit / window_s, self.settings.bulk_rate - 1
-        if now >= self._even_from_at:
-            # A slot comes back after the window and the time it was busy. Calls spread over the window alone leave the
-            # end of each such cycle empty, and whoever comes then waits for the next one. So spread them over the
-            # cycle, with little more than the pace it has; this can cost part of a cycle once, which a run of
-            # seconds should not pay.
-            rate_per_s, margin = limit / (window_s + self._busy_s), margin * _EVEN_MARGIN
-        self.pacer.pace(rate_per_s * (1 + margin))
+        self.pacer.pace(self._pace_per_s(self.own_limit(), now))
+
+    def _pace_per_s(self, limit: int, now: float) -> float:
+        """How fast bulk should go, for so many slots."""
+        window_s, margin = self.ledger.window_s, self.settings.bulk_rate - 1
+        if now < self._even_from_at:
+            return limit / window_s * (1 + margin)
+        # A slot comes back after the window and the time it was busy. Calls spread over the window alone leave the end
+        # of each such cycle empty, and whoever comes then waits for the next one. So spread them over the cycle, with
+        # little more than the pace it has; this can cost part of a cycle once, which a run of seconds should not pay.
+        return limit / (window_s + self._busy_s) * (1 + margin * _EVEN_MARGIN)
 
     # --- the day ----------------------------------------------------------------------------------------------------
 

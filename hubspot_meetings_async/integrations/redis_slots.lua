@@ -1,0 +1,210 @@
+-- The slots of one quota: what became of some, and who may have the next. All on this server's clock, in microseconds.
+--
+-- KEYS: state; processes (name -> last heard of); slots of the interactive lane and of bulk (id -> free from);
+--       processes whose interactive lane waits, whose bulk lane waits (name -> taken to wait until).
+-- ARGV: a message, as `limiter/store.py` explains it, and a fresh epoch.
+-- Returns: 1 granted, 0 not, -1 unknown; then epoch and the numbers of `Granted` in its order.
+
+local STATE, PROCESSES = KEYS[1], KEYS[2]
+local SLOTS = { [0] = KEYS[3], [1] = KEYS[4] }
+local WAITING = { [0] = KEYS[5], [1] = KEYS[6] }
+local KEPT_US = 5000000      -- free slots stay so long, to be compared with the counts of slow answers
+local YOUNG_US = 2000000     -- within this time all who were there before have told a new memory of their slots
+local PATIENCE_US = 2000000  -- a probe that hangs must not hang everybody
+local FIRST_PAUSE_US = 250000
+local LONGEST_WISH_US = 86400000000
+local LONGEST_WAIT_US = 250000
+
+local clock = redis.call('TIME')
+local now = clock[1] * 1000000 + clock[2]
+local said = cjson.decode(ARGV[1])
+
+local state, changed = {}, {}
+local flat = redis.call('HGETALL', STATE)
+for i = 1, #flat, 2 do state[flat[i]] = flat[i + 1] end
+
+local function text(number) return string.format('%.0f', number) end
+local function get(name) return tonumber(state[name] or '0') end
+local function set(name, value)
+  state[name] = type(value) == 'number' and text(value) or value
+  changed[#changed + 1] = name
+  changed[#changed + 1] = state[name]
+end
+
+-- ---- memory
+
+local function close()
+  local lasts = text((said.window_us + said.lease_us) / 1000 + 60000)
+  if #changed > 0 then redis.call('HSET', STATE, unpack(changed)) end
+  for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, lasts) end
+end
+
+if not state.epoch then
+  set('epoch', ARGV[2])
+  set('born', now)
+end
+if said.epoch ~= state.epoch and not said.kept then
+  close()
+  return { -1, state.epoch, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+end
+for _, kept in ipairs(said.kept or {}) do redis.call('ZADD', SLOTS[kept[2]], now + kept[3], kept[1]) end
+if said.limit_known and get('limit') ~= said.limit then
+  set('limit', said.limit)
+  set('pace', 0)
+end
+
+-- ---- one pause for all after a 429, and one probe
+
+local function shut(opens_at)
+  set('shut', 1)
+  set('shut_at', now)
+  set('opens_at', math.max(get('opens_at'), opens_at))
+  set('probe_at', 0)
+end
+
+local function refused(granted_at, wish)
+  wish = math.min(wish, LONGEST_WISH_US)
+  if granted_at > get('shut_at') then
+    set('step', math.min(math.max(2 * get('step'), FIRST_PAUSE_US), said.window_us))
+    shut(now + math.max(get('step'), wish))
+  elseif wish > 0 and now + wish > get('opens_at') then
+    shut(now + wish)
+  end
+end
+
+local function opened_at()
+  if get('shut') == 0 then return 0 end
+  if get('probe_at') == 0 then return get('opens_at') end
+  return math.max(get('opens_at'), get('probe_at') + PATIENCE_US)
+end
+
+-- ---- what others use: HubSpot's count of a window, less our slots that can be in it
+
+local function in_use(lane, since) return redis.call('ZCOUNT', SLOTS[lane], '(' .. text(since), '+inf') end
+
+local function compare(count, granted_at)
+  -- Slots that a young memory was not told of would look like others'.
+  if now - granted_at > KEPT_US or granted_at < get('born') + YOUNG_US then return end
+  local surplus = math.max(0, count - in_use(0, granted_at) - in_use(1, granted_at))
+  local second = math.floor(now / 1000000)
+  local place = second % 3
+  if get('second' .. place) ~= second or surplus > get('surplus' .. place) then
+    set('second' .. place, second)
+    set('surplus' .. place, surplus)
+  end
+  set('surplus', surplus)
+  set('compared_at', now)
+end
+
+local function hold()
+  local second, most = math.floor(now / 1000000), nil
+  for place = 0, 2 do
+    if get('second' .. place) >= second - 2 then most = math.max(most or 0, get('surplus' .. place)) end
+  end
+  if most then return most end
+  return now < get('compared_at') + said.window_us and get('surplus') or 0
+end
+
+-- ---- what became of slots
+
+for _, ended in ipairs(said.ended or {}) do
+  local granted_at = ended.granted_at or 0
+  local stamped_by = now - (ended.age_us or 0)
+  if ended.how == 'unused' then
+    redis.call('ZREM', SLOTS[ended.lane], ended.id)
+  else
+    redis.call('ZADD', SLOTS[ended.lane], stamped_by + said.rest_us, ended.id)
+  end
+  if ended.count and granted_at > 0 then compare(ended.count, granted_at) end
+  if ended.how == 'refused' then
+    refused(granted_at > 0 and granted_at or now, ended.retry_after_us or 0)
+  elseif get('shut') == 1 and granted_at > get('shut_at') then
+    set('probe_at', 0)
+    if ended.how == 'passed' then
+      set('shut', 0)
+      set('step', 0)
+    end
+  end
+end
+
+-- ---- who may have the next
+
+local process = said.process
+redis.call('ZADD', PROCESSES, now, process)
+redis.call('ZREMRANGEBYSCORE', PROCESSES, '-inf', text(now - said.window_us - said.lease_us))
+for lane = 0, 1 do redis.call('ZREMRANGEBYSCORE', SLOTS[lane], '-inf', text(now - KEPT_US)) end
+
+local foreign = hold()
+local used = { [0] = in_use(0, now), [1] = in_use(1, now) }
+local limit = state.limit and get('limit') or said.limit
+limit = math.max(1, limit - foreign)
+
+local function waits(lane) return redis.call('ZCOUNT', WAITING[lane], text(now), '+inf') end
+
+local function next_free_at()
+  local first = nil
+  for lane = 0, 1 do
+    local found = redis.call('ZRANGEBYSCORE', SLOTS[lane], '(' .. text(now), '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
+    if found[2] then first = math.min(first or tonumber(found[2]), tonumber(found[2])) end
+  end
+  return first or now + LONGEST_WAIT_US
+end
+
+-- One pace for all: a process that reckons a slower one would have more of a burst to spend.
+local function pace(wanted)
+  if get('pace') == 0 then return wanted.pace_us end
+  return math.floor((7 * get('pace') + wanted.pace_us) / 8)
+end
+
+-- When to ask again; 0 for now.
+local function again_at(wanted)
+  if opened_at() > now then return opened_at() end
+  local free = limit - used[0] - used[1]
+  if free <= 0 then return next_free_at() end
+  local bulk_slots = math.min(wanted.bulk_slots, limit - 1)
+  if wanted.lane == 0 then
+    if used[0] >= limit - bulk_slots and waits(1) > 0 then return next_free_at() end
+    return 0
+  end
+  if used[1] >= bulk_slots and free <= math.max(wanted.reserve, waits(0)) then return next_free_at() end
+  local paced_at = get('tat') - (wanted.burst - 1) * pace(wanted)
+  return paced_at > now and paced_at or 0
+end
+
+local function take(wanted)
+  redis.call('ZADD', SLOTS[wanted.lane], now + said.lease_us + said.rest_us, wanted.id)
+  if get('shut') == 1 then set('probe_at', now) end
+  if wanted.lane == 0 then
+    if waits(1) > 0 then set('owed', math.min(get('owed') + 1, wanted.most_owed)) end
+  else
+    local owed = used[1] > wanted.bulk_slots and math.min(get('owed'), wanted.burst - 1) or 0
+    set('owed', get('owed') - owed)
+    set('pace', pace(wanted))
+    set('tat', math.max(get('tat'), now) + (1 + owed) * get('pace'))
+  end
+  used[wanted.lane] = used[wanted.lane] + 1
+end
+
+local granted, wait, waiting = 0, 0, 0
+local wanted = said.wanted
+if wanted then
+  local at = again_at(wanted)
+  if at <= now then
+    granted = 1
+    take(wanted)
+  else
+    wait = math.max(200, math.min(at - now, LONGEST_WAIT_US))
+  end
+  redis.call('ZREMRANGEBYSCORE', WAITING[wanted.lane], '-inf', text(now))
+  if granted == 0 or wanted.more then
+    redis.call('ZADD', WAITING[wanted.lane], now + wait + 50000, process)
+  else
+    redis.call('ZREM', WAITING[wanted.lane], process)
+  end
+  waiting = redis.call('ZCARD', WAITING[wanted.lane])
+end
+close()
+return {
+  granted, state.epoch, now, wait, used[0] + used[1], redis.call('ZCARD', PROCESSES), waiting, get('limit'),
+  foreign, math.max(0, get('opens_at') - now), math.max(0, get('born') + YOUNG_US - now),
+}
