@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from ..models import AssociatedId, Meeting, PlainProperties
+from .store import number_of
 
 __all__ = ["Line", "Linked", "line_of", "read_line", "write_line"]
 
@@ -35,10 +36,16 @@ class Line(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True
 
 
 def line_of(meeting: Meeting, links_before: dict[str, Linked] | None = None) -> Line:
-    """The line of a meeting; `links_before` are those of an archived one, of which HubSpot tells none any more."""
+    """The line of a meeting; `links_before` are those of an archived one, of which HubSpot tells none any more.
+
+    Raises: UnexpectedResponse for a link to a record whose id is no number.
+    """
     links = links_before
     if meeting.associations is not None:
         links = {name: Linked(found.results) for name, found in meeting.associations.items()}
+        for linked in links.values():
+            for record in linked.results:
+                number_of(record.id)
     return Line(
         id=meeting.id,
         properties=meeting.properties,
