@@ -63,7 +63,8 @@ def version(
     archived: bool = False,
     links: Mapping[str, Sequence[int]] | None = None,
     merged: Sequence[int] = (),
-    **values: str | None,
+    title: str | None = None,
+    values: Mapping[str, str | None] | None = None,
 ) -> Change[dict[str, str | None]]:
     """A version of a meeting, of a minute past noon. `links` by object type."""
     at = NOON + timedelta(minutes=minute)
@@ -73,7 +74,7 @@ def version(
     }
     meeting = Meeting(
         id=str(number),
-        properties=dict(values),
+        properties={"hs_meeting_title": title, **(values or {})},
         created_at=NOON,
         updated_at=at,
         archived=archived,
@@ -92,7 +93,10 @@ async def rows_of(store: Store) -> dict[int, dict[str, Any]]:
 async def _rows(store: Store) -> list[dict[str, Any]]:
     if isinstance(store, PostgresStore):
         return await query(store, "SELECT * FROM meetings ORDER BY id")
-    path = Path(str(store))
+    return _file_rows(store, Path(str(store)))
+
+
+def _file_rows(store: Store, path: Path) -> list[dict[str, Any]]:
     if isinstance(store, SQLiteStore):
         return sql(path, "SELECT * FROM meetings ORDER BY id")
     if isinstance(store, ParquetStore):

@@ -22,7 +22,7 @@ async def titles(store: Store) -> dict[int, str | None]:
 async def test_every_value_comes_back_in_a_column_of_its_type(place: Place) -> None:
     async with place() as store:
         await store.keep(kept_for(), cursor=None)
-        await store.write([version(501, **VALUES), version(502, **dict.fromkeys(VALUES))], "c1")
+        await store.write([version(501, values=VALUES), version(502, values=dict.fromkeys(VALUES))], "c1")
         await store.publish()
         full, empty = (await rows_of(store)).values()
         assert {name: text_of(store, full, name) for name in TYPES} == VALUES
@@ -33,12 +33,12 @@ async def test_one_row_for_each_meeting_in_its_latest_version(place: Place) -> N
     """A version that is as old replaces (archiving need not touch `updated_at`), an older one does not."""
     async with place() as store:
         await store.keep(kept_for(), cursor=None)
-        lot = [version(1, 1, hs_meeting_title="old"), version(2, 5, hs_meeting_title="two")]
-        first = await store.write([*lot, version(1, 2, hs_meeting_title="new")], "c1")
+        lot = [version(1, 1, title="old"), version(2, 5, title="two")]
+        first = await store.write([*lot, version(1, 2, title="new")], "c1")
         assert (first.meetings, first.older) == (2, 1)
-        again = await store.write([version(1, 1, hs_meeting_title="old"), version(2, 5, hs_meeting_title="same")], "c2")
+        again = await store.write([version(1, 1, title="old"), version(2, 5, title="same")], "c2")
         assert (again.meetings, again.older) == (1, 1)
-        in_one = await store.write([version(3, 9, hs_meeting_title="b"), version(3, 8, hs_meeting_title="a")], "c3")
+        in_one = await store.write([version(3, 9, title="b"), version(3, 8, title="a")], "c3")
         assert (in_one.meetings, in_one.older) == (1, 1)
         await store.publish()
         assert await titles(store) == {1: "new", 2: "same", 3: "b"}
@@ -56,15 +56,15 @@ async def test_archived_meetings_stay_and_are_marked(place: Place) -> None:
     """HubSpot tells no links of an archived one: those it had stay too. Restored, it is no longer marked."""
     async with place() as store:
         await store.keep(kept_for(links=["contacts"]), cursor=None)
-        await store.write([version(1, links={"contacts": [7, 8]}, **VALUES)], "c1")
-        written = await store.write([version(1, 1, archived=True, **VALUES)], "c2")
+        await store.write([version(1, links={"contacts": [7, 8]}, values=VALUES)], "c1")
+        written = await store.write([version(1, 1, archived=True, values=VALUES)], "c2")
         await store.publish()
         assert (written.meetings, written.archived) == (1, 1)
         (row,) = (await rows_of(store)).values()
         assert row["archived"] in (True, "true")
         assert str(row["archivedAt" if isinstance(store, JSONLStore) else "archived_at"]).startswith("2026-05-14")
         assert await links_of(store, 1) == [7, 8]
-        await store.write([version(1, 1, links={}, **VALUES)], "c3")
+        await store.write([version(1, 1, links={}, values=VALUES)], "c3")
         await store.publish()
         (row,) = (await rows_of(store)).values()
         assert row["archived"] in (False, 0, "false")
@@ -121,13 +121,13 @@ async def test_a_new_property_becomes_a_column(place: Place) -> None:
     """Also one whose name is another's in capitals, or says something in SQL; rows from before have no value."""
     async with place() as store:
         await store.keep(kept_for(), cursor=None)
-        await store.write([version(1, **VALUES)], "c1")
+        await store.write([version(1, values=VALUES)], "c1")
         grown = kept_for({"colour": "string", "Colour": "string", HOSTILE: "number", "id": "string"}, before=kept_for())
         await store.keep(grown, cursor="c1")
     async with place() as store:
         assert (store.kept, store.cursor) == (grown, "c1")
         values = {"colour": "red", "Colour": "blue", HOSTILE: "3", "id": "mine"}
-        await store.write([version(2, **VALUES, **values)], "c2")
+        await store.write([version(2, values={**VALUES, **values})], "c2")
         await store.publish()
         names = {column.of: column.name for column in grown.columns}
         assert (names["colour"], names["Colour"], names["id"]) == ("colour", "Colour_property", "id_property")
@@ -145,7 +145,7 @@ async def test_values_that_do_not_fit_are_kept_as_text(place: Place) -> None:
     odd = {"hs_timestamp": "soon", "seats": "a dozen", "paid": "maybe", "due": "2026-02-30"}
     async with place() as store:
         await store.keep(kept_for(), cursor=None)
-        written = await store.write([version(1, **{**VALUES, **odd})], "c1")
+        written = await store.write([version(1, values={**VALUES, **odd})], "c1")
         unfit = written.unfit + await store.publish()
         (row,) = (await rows_of(store)).values()
         if isinstance(store, (JSONLStore, CSVStore)):
@@ -171,5 +171,5 @@ async def test_of_two_pulls_into_one_copy_the_second_is_told(place: Place) -> No
 
 async def test_a_copy_that_is_not_open_says_so(place: Place) -> None:
     store = place()
-    with pytest.raises((StoreError, ConfigurationError), match="not open|not been begun"):
+    with pytest.raises((StoreError, ConfigurationError), match=r"not open|not been begun"):
         await store.write([version(1)], "c1")
