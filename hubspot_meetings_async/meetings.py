@@ -8,26 +8,24 @@ HubSpot: https://developers.hubspot.com/docs/api-reference/crm-meetings-v3/guide
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, Final, Generic, NamedTuple, TypeVar, cast, overload
+from typing import Any, Final, NamedTuple, TypeVar, overload
 
 import msgspec
 from msgspec import Struct
 
 from .certainty import SETTLE_S, OnAmbiguous, create_once, mode_of
 from .errors import ConfigurationError, NotFound, UnexpectedResponse
-from .inputs import Entry, Inputs, key_of
+from .inputs import key_of
+from .listing import Listing
 from .lookup import Lookup
+from .meeting_batches import MeetingBatches, asked, names_of
 from .models import (
     Association,
-    BatchResponse,
     Meeting,
-    Page,
     PlainProperties,
     Problem,
-    UpsertedMeeting,
-    property_names,
     property_values,
     read_as,
 )
@@ -35,12 +33,10 @@ from .properties import Properties
 from .property_checks import check
 from .search import Search, Searched, SortedBy, plan
 from .versions import API_VERSIONS, known_version
-from .wire import Call, Replay, Request, Trail, encode, query_string, rejection, segment
+from .wire import Call, Replay, Request, encode, query_string, rejection, segment
 
 __all__ = ["API_VERSIONS", "Listing", "Meetings"]
 
-T = TypeVar("T")
-P = TypeVar("P")
 S = TypeVar("S", bound=Struct)
 
 MERGE_VERSIONS: Final = ("2026-09",)
@@ -55,9 +51,6 @@ on; the rest is left to the host and the cursor. Who asks for more properties ge
 stand in the body."""
 
 _meeting = msgspec.json.Decoder(Meeting[PlainProperties])
-_page = msgspec.json.Decoder(Page[Meeting[PlainProperties]])
-_batch = msgspec.json.Decoder(BatchResponse[Meeting[PlainProperties]])
-_upserted = msgspec.json.Decoder(BatchResponse[UpsertedMeeting[PlainProperties]])
 
 
 def objects_path(api_version: str) -> str:
@@ -65,48 +58,6 @@ def objects_path(api_version: str) -> str:
     if known_version(api_version) == "v3":
         return "/crm/v3/objects/meetings"
     return f"/crm/objects/{api_version}/meetings"
-
-
-class Listing(Generic[P]):
-    """All meetings of a list request: `async for` over it gives meetings, over `pages()` whole pages.
-
-    Each iteration begins anew at the first page (or at `after`).
-    """
-
-    def __init__(
-        self,
-        call: Call,
-        path: str,
-        parameters: Mapping[str, object],
-        into: type[Struct] | None = None,
-        complete: Callable[[Sequence[Meeting]], Awaitable[tuple[Meeting, ...]]] | None = None,
-    ) -> None:
-        self._call = call
-        self._path = path
-        self._parameters = parameters
-        self._into = into
-        self._complete = complete
-
-    async def __aiter__(self) -> AsyncIterator[Meeting[P]]:
-        async for page in self.pages():
-            for meeting in page.results:
-                yield meeting
-
-    async def pages(self) -> AsyncIterator[Page[Meeting[P]]]:
-        """Page after page; `page.after` is the cursor to go on from later."""
-        after = self._parameters.get("after")
-        while True:
-            query = query_string({**self._parameters, "after": after})
-            page = await self._call(Request(method="GET", path=self._path, query=query, decoder=_page))
-            if self._complete is not None:
-                page = msgspec.structs.replace(page, results=await self._complete(page.results))
-            yield cast("Page[Meeting[P]]", page if self._into is None else _page_as(page, self._into))
-            if page.after is None:
-                return
-            if page.after == after:
-                # To stop here in silence would pass for the end of the list.
-                raise UnexpectedResponse(f"the list does not go on: the page after {after!r} names itself as the next")
-            after = page.after
 
 
 class _Wanted(NamedTuple):
@@ -120,7 +71,7 @@ class _Wanted(NamedTuple):
         return {"properties": self.properties, "propertiesWithHistory": self.with_history}
 
 
-class Meetings:
+class Meetings(MeetingBatches):
     """The meetings object: single calls, lists and batches.
 
     All methods raise `RequestRejected` or one of its kinds when HubSpot refuses, `HubSpotUnavailable` or
@@ -130,8 +81,7 @@ class Meetings:
     """
 
     def __init__(self, call: Call, *, api_version: str, properties: Properties | None = None) -> None:
-        self._call = call
-        self._path = objects_path(api_version)
+        super().__init__(call, objects_path(api_version))
         self._api_version = api_version
         self._definitions = properties if properties is not None else Properties(call, api_version=api_version)
         self.lookup = Lookup(call, self._path)
@@ -224,9 +174,9 @@ class Meetings:
         those of that Struct, and the meeting's `properties` are a `MyMeeting`. More properties than a URL holds cost a
         second request. Raises: NotFound.
         """
-        wanted = _Wanted(_asked(properties, into), _names(properties_with_history), archived)
+        wanted = _Wanted(asked(properties, into), names_of(properties_with_history), archived)
         rest: dict[str, object] = {
-            "associations": _names(associations),
+            "associations": names_of(associations),
             "archived": archived or None,
             "idProperty": id_property,
         }
@@ -374,10 +324,10 @@ class Meetings:
         most = MAX_PAGE_WITH_HISTORY if properties_with_history else MAX_PAGE
         if limit is not None and not (type(limit) is int and 1 <= limit <= most):
             raise ConfigurationError(f"limit is the size of a page, 1-{most} here, not {limit!r}")
-        wanted = _Wanted(_asked(properties, into), _names(properties_with_history), archived)
+        wanted = _Wanted(asked(properties, into), names_of(properties_with_history), archived)
         rest: dict[str, object] = {
             "limit": limit or most,
-            "associations": _names(associations),
+            "associations": names_of(associations),
             "archived": archived or None,
             "after": after,
         }
@@ -459,167 +409,5 @@ class Meetings:
         Raises: ConfigurationError at once for what HubSpot would refuse (5 groups, 6 filters each, 18 in all, 3,000
         characters, one sort).
         """
-        planned = plan(what, query=query, sorts=sorts, properties=_asked(properties, into), limit=limit)
+        planned = plan(what, query=query, sorts=sorts, properties=asked(properties, into), limit=limit)
         return Search(self._call, self._path, planned, into)
-
-    # ---- batches: single calls of up to 100 inputs; `hubspot.bulk` takes any number
-
-    async def batch_create(self, inputs: Iterable[object]) -> BatchResponse[Meeting]:
-        """Create up to 100 meetings in one request (`POST …/batch/create`).
-
-        Every input gets an `objectWriteTraceId` of its own, so that one bad input does not fail the batch: look at
-        `errors`. `results` come in no promised order. Not repeated when the answer is lost.
-
-        Raises: AmbiguousWriteError; ConfigurationError for more than 100 inputs.
-        """
-        return await self.send_create(_body(Inputs.create(), inputs))
-
-    @overload
-    async def batch_read(
-        self,
-        inputs: Iterable[object],
-        *,
-        properties: Sequence[str] = (),
-        properties_with_history: Sequence[str] = (),
-        id_property: str | None = None,
-        archived: bool = False,
-    ) -> BatchResponse[Meeting]: ...
-
-    @overload
-    async def batch_read(
-        self,
-        inputs: Iterable[object],
-        *,
-        into: type[S],
-        properties_with_history: Sequence[str] = (),
-        id_property: str | None = None,
-        archived: bool = False,
-    ) -> BatchResponse[Meeting[S]]: ...
-
-    async def batch_read(
-        self,
-        inputs: Iterable[object],
-        *,
-        properties: Sequence[str] = (),
-        properties_with_history: Sequence[str] = (),
-        id_property: str | None = None,
-        archived: bool = False,
-        into: type[Struct] | None = None,
-    ) -> BatchResponse[Meeting[Any]]:
-        """Read up to 100 meetings (50 with histories) by id or unique value (`POST …/batch/read`).
-
-        Missing ones are in `errors`. Associations can not be read this way. With `into=MyMeeting`, each
-        meeting's `properties` are a `MyMeeting`.
-        """
-        form = Inputs.read(
-            properties=_asked(properties, into),
-            properties_with_history=properties_with_history,
-            id_property=id_property,
-        )
-        answer = await self.send_read(_body(form, inputs), archived=archived)
-        if into is None:
-            return answer
-        results = tuple(read_as(meeting, into) for meeting in answer.results)
-        return cast("BatchResponse[Meeting[Any]]", msgspec.structs.replace(answer, results=results))
-
-    async def batch_update(self, inputs: Iterable[object], *, id_property: str | None = None) -> BatchResponse[Meeting]:
-        """Write properties to up to 100 meetings (`POST …/batch/update`), by id or by `id_property`."""
-        return await self.send_update(_body(Inputs.update(id_property=id_property), inputs))
-
-    async def batch_upsert(self, inputs: Iterable[object], *, id_property: str) -> BatchResponse[UpsertedMeeting]:
-        """Create or update up to 100 meetings by a unique property (`POST …/batch/upsert`).
-
-        `result.new` tells which it was.
-        """
-        return await self.send_upsert(_body(Inputs.upsert(id_property=id_property), inputs))
-
-    async def batch_archive(self, inputs: Iterable[object]) -> None:
-        """Move up to 100 meetings to the recycling bin (`POST …/batch/archive`); unknown ids are no error."""
-        await self.send_archive(_body(Inputs.archive(), inputs))
-
-    # ---- the same with an encoded body, for the bulk engine
-
-    async def send_create(
-        self, body: bytes, trail: Trail | None = None, *, replay: Replay = Replay.IF_NOT_DONE
-    ) -> BatchResponse[Meeting]:
-        """`POST …/batch/create` with an encoded body."""
-        return await self._batch("create", body, _batch, trail, replay=replay)
-
-    async def send_read(
-        self,
-        body: bytes,
-        trail: Trail | None = None,
-        *,
-        archived: bool = False,
-        replay: Replay = Replay.ALWAYS,
-    ) -> BatchResponse[Meeting]:
-        """`POST …/batch/read` with an encoded body."""
-        return await self._batch("read", body, _batch, trail, replay=replay, query="archived=true" if archived else "")
-
-    async def send_update(
-        self, body: bytes, trail: Trail | None = None, *, replay: Replay = Replay.ALWAYS
-    ) -> BatchResponse[Meeting]:
-        """`POST …/batch/update` with an encoded body."""
-        return await self._batch("update", body, _batch, trail, replay=replay)
-
-    async def send_upsert(
-        self, body: bytes, trail: Trail | None = None, *, replay: Replay = Replay.ALWAYS
-    ) -> BatchResponse[UpsertedMeeting]:
-        """`POST …/batch/upsert` with an encoded body."""
-        return await self._batch("upsert", body, _upserted, trail, replay=replay)
-
-    async def send_archive(self, body: bytes, trail: Trail | None = None, *, replay: Replay = Replay.ALWAYS) -> None:
-        """`POST …/batch/archive` with an encoded body."""
-        await self._batch("archive", body, None, trail, replay=replay)
-
-    async def _batch(
-        self,
-        name: str,
-        body: bytes,
-        decoder: msgspec.json.Decoder[T] | None,
-        trail: Trail | None,
-        *,
-        replay: Replay,
-        query: str = "",
-    ) -> T:
-        request = Request(
-            method="POST", path=f"{self._path}/batch/{name}", query=query, body=body, decoder=decoder, replay=replay
-        )
-        return await self._call(request, trail)
-
-
-def _body(form: Inputs, inputs: Iterable[object]) -> bytes:
-    entries: list[Entry] = []
-    for number, item in enumerate(_listed("inputs", inputs)):
-        if number == form.max_inputs:
-            raise ConfigurationError(
-                f"one batch call takes up to {form.max_inputs} inputs; hubspot.bulk takes any number"
-            )
-        entries.append(form.entry(number, item, str(number)))
-    return form.body(entries)
-
-
-def _asked(properties: Sequence[str], into: type[Struct] | None) -> tuple[str, ...]:
-    """Which properties to ask for."""
-    if into is None:
-        return _names(properties)
-    if properties:
-        raise ConfigurationError("give properties= or into=, not both: the properties follow from the fields of into")
-    return property_names(into)
-
-
-def _page_as(page: Page[Meeting], into: type[Struct]) -> Page[Meeting[Any]]:
-    results = tuple(read_as(meeting, into) for meeting in page.results)
-    return cast("Page[Meeting[Any]]", msgspec.structs.replace(page, results=results))
-
-
-def _names(names: Sequence[str]) -> tuple[str, ...]:
-    return cast("tuple[str, ...]", tuple(_listed("names", names)))
-
-
-def _listed(what: str, given: object) -> Iterable[object]:
-    kind = type(given).__name__
-    # A string is an iterable, too: `batch_archive("501")` would archive the meetings 5, 0 and 1.
-    if isinstance(given, (str, bytes, Mapping, Struct)) or not isinstance(given, Iterable):
-        raise ConfigurationError(f"give a list of {what}, not one {kind}")
-    return cast("Iterable[object]", given)

@@ -32,7 +32,7 @@ FLOORS: list[tuple[str, ...]] = [
     ("auth", "transport", "limiter", "token_endpoints", "breaker"),
     ("account", "properties", "associations_v3", "search", "oauth", "calendar", "scheduler"),
     ("lookup", "contacts"),
-    ("certainty",),
+    ("certainty", "listing", "meeting_batches"),
     ("meetings", "associations"),
     ("bulk.outcomes",),
     ("bulk.settling", "bulk.pieces", "bulk.operation", "bulk.events"),

@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
+from operator import ge, le
 from typing import Any, Final, Generic, TypeVar, cast
 
 import msgspec
@@ -163,11 +164,14 @@ class Search(Generic[P]):
         """From `page` on by id, through all that satisfies the filters `kept`."""
         last: int | None = None
         while True:
-            for meeting in page.results:
-                number = _number(meeting.id)
-                if last is not None and (number >= last if order.descending else number <= last):
-                    raise UnexpectedResponse(f"the search does not keep the order: id {number} follows {last}")
-                last = number
+            numbers = _numbers(page.results)
+            ordered = numbers if last is None else [last, *numbers]
+            wrong = map(le if order.descending else ge, ordered, ordered[1:])
+            if (place := next((n for n, out in enumerate(wrong) if out), None)) is not None:
+                raise UnexpectedResponse(
+                    f"the search does not keep the order: id {ordered[place + 1]} follows {ordered[place]}"
+                )
+            last = ordered[-1] if ordered else None
             yield page.results
             if page.after is None:
                 return
@@ -241,6 +245,14 @@ def _number(text: str) -> int:
     if not (text.isascii() and text.isdigit()):
         raise UnexpectedResponse(f"the search found a meeting with the id {printable(text)[:40]!r}, which is no number")
     return int(text)
+
+
+def _numbers(results: Results) -> list[int]:
+    ids = [meeting.id for meeting in results]
+    joined = "".join(ids)
+    if joined.isascii() and joined.isdigit() and all(ids):
+        return [*map(int, ids)]
+    return [_number(text) for text in ids]  # says which is none
 
 
 class _Keys:

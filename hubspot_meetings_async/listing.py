@@ -1,0 +1,70 @@
+"""All meetings of a list request, page after page.
+
+This module knows cursors. It must not know which parameters a list has, or how anything travels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from typing import Any, Generic, TypeVar, cast
+
+import msgspec
+from msgspec import Struct
+
+from .errors import UnexpectedResponse
+from .models import Meeting, Page, PlainProperties, read_as
+from .wire import Call, Request, query_string
+
+__all__ = ["Listing"]
+
+P = TypeVar("P")
+
+_page = msgspec.json.Decoder(Page[Meeting[PlainProperties]])
+
+
+class Listing(Generic[P]):
+    """All meetings of a list request: `async for` over it gives meetings, over `pages()` whole pages.
+
+    Each iteration begins anew at the first page (or at `after`).
+    """
+
+    def __init__(
+        self,
+        call: Call,
+        path: str,
+        parameters: Mapping[str, object],
+        into: type[Struct] | None = None,
+        complete: Callable[[Sequence[Meeting]], Awaitable[tuple[Meeting, ...]]] | None = None,
+    ) -> None:
+        self._call = call
+        self._path = path
+        self._query = query_string({**parameters, "after": None})
+        self._after = cast("str | None", parameters.get("after"))
+        self._into = into
+        self._complete = complete
+
+    async def __aiter__(self) -> AsyncIterator[Meeting[P]]:
+        async for page in self.pages():
+            for meeting in page.results:
+                yield meeting
+
+    async def pages(self) -> AsyncIterator[Page[Meeting[P]]]:
+        """Page after page; `page.after` is the cursor to go on from later."""
+        after = self._after
+        while True:
+            query = self._query if after is None else f"{self._query}&{query_string({'after': after})}"
+            page = await self._call(Request(method="GET", path=self._path, query=query, decoder=_page))
+            if self._complete is not None:
+                page = msgspec.structs.replace(page, results=await self._complete(page.results))
+            yield cast("Page[Meeting[P]]", page if self._into is None else _page_as(page, self._into))
+            if page.after is None:
+                return
+            if page.after == after:
+                # To stop here in silence would pass for the end of the list.
+                raise UnexpectedResponse(f"the list does not go on: the page after {after!r} names itself as the next")
+            after = page.after
+
+
+def _page_as(page: Page[Meeting], into: type[Struct]) -> Page[Meeting[Any]]:
+    results = tuple(read_as(meeting, into) for meeting in page.results)
+    return cast("Page[Meeting[Any]]", msgspec.structs.replace(page, results=results))
