@@ -1,0 +1,1 @@
+"""Backfills of many accounts on many machines."""
