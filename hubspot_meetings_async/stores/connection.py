@@ -83,7 +83,7 @@ class Connection:
         while True:
             try:
                 return await work(await self._connected(), again)
-            except (OSError, TimeoutError, errors.PostgresError, errors.InterfaceError) as error:
+            except (*self._passing, errors.PostgresError, errors.InterfaceError) as error:
                 lost = self._connection is not None and self._connection.is_closed()
                 self._let_go()
                 if not lost and not isinstance(error, self._passing):
@@ -109,6 +109,8 @@ class Connection:
             errors.OperatorInterventionError,
             errors.TooManyConnectionsError,
             errors.TransactionRollbackError,
+            # Between the server's last word on a connection and its end, asyncpg says so.
+            errors.InternalClientError,
         )
 
     async def _connected(self) -> Any:
@@ -148,7 +150,9 @@ class Connection:
             return "its address can not be read"
         if isinstance(error, TimeoutError):
             return "no answer in time"
-        return printable(str(error) or type(error).__name__)
+        # The server's details quote rows, and those are people's.
+        words = getattr(error, "message", None) if isinstance(error, self._asyncpg.PostgresError) else str(error)
+        return printable(words or type(error).__name__)
 
 
 def _split(url: str) -> SplitResult:

@@ -174,7 +174,8 @@ class PostgresStore:
 
     async def _tables(self, connection: Any, again: bool) -> set[str]:
         rows = await connection.fetch(
-            "SELECT relname FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relname = ANY($1)",
+            "SELECT relname FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace "
+            "WHERE nspname = current_schema() AND relname = ANY($1)",
             TABLES,
         )
         return {name for (name,) in rows}
