@@ -84,6 +84,7 @@ class SyncCursor(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fiel
     def from_json(cls, text: str | bytes) -> Self:
         """The cursor that `to_json` wrote. Raises: ConfigurationError for anything else."""
         try:
+            msgspec.json.decode(text, type=_Form)
             cursor = msgspec.json.decode(text, type=cls)
             unpacked(cursor.live.told)
             unpacked(cursor.bin.told)
@@ -92,6 +93,10 @@ class SyncCursor(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fiel
                 f"this is no cursor of a sync, or one of another release ({error}); begin again without a cursor"
             ) from None
         return cursor
+
+
+class _Form(Struct):
+    form: int
 
 
 # ---- ids with their versions, in few characters --------------------------------------------------------------------

@@ -23,8 +23,8 @@ from .windows import Row
 
 __all__ = ["LIST_CONCURRENCY", "SEARCH_CONCURRENCY", "ExportWalk", "ListedRanges", "OneList", "SearchedRanges"]
 
-SEARCH_CONCURRENCY: Final = 4
-LIST_CONCURRENCY: Final = 16
+SEARCH_CONCURRENCY: Final = 6
+LIST_CONCURRENCY: Final = 32
 _COMPLETERS: Final = 8
 _MOST_WAITING: Final = 32
 

@@ -3,10 +3,10 @@
 This module knows which search to send next and what its answer covers. It must not know JSON, requests, or what is
 done with a meeting. Moments are Unix ms of `hs_lastmodifieddate`.
 
-A window is walked page by page: each search begins at the moment where the page before ended, and says which meetings
-of that moment it has (`NOT_IN`), or gets them once more. A page that holds nothing but one moment may be the start of
-thousands: those are walked by id. No page is asked for by an offset that others depend on, so nothing is lost when
-meetings move on because they change.
+A window is walked page by page: each search begins at the moment where the page before ended, which is told when all of
+it is there; what there is of it already is left out by name (`NOT_IN`), or comes once more. A page that holds nothing
+but one moment may be the start of thousands: those are walked by id. No page is asked for by an offset that others
+depend on, so nothing is lost when meetings move on because they change.
 
 Only the last window has no end. As soon as the `total` of its answers says that it is long, a search with an offset
 of some pages looks ahead: where its results begin, the window is cut, and they are the first page of the next one. So
@@ -95,7 +95,8 @@ class _Window:
         self.end = end
         self.first_id = id_
         self.run_id: int | None = None
-        self.seen: list[int] = []
+        self.kept: list[Row] = []
+        self.kept_ms = 0
         self.left: int | None = None
         self.asking = False
         self.done = False
@@ -193,27 +194,28 @@ class Windows:
     # ---- what an answer covers
 
     def _add(self, window: _Window, answer: Answer) -> Piece | None:
-        """A page in order of the moments."""
-        rows = sorted(answer.rows, key=lambda row: (row.ms, row.id))
+        """A page in order of the moments, behind what was kept of the page before."""
+        rows = sorted([*window.kept, *answer.rows], key=lambda row: (row.ms, row.id))
+        seen_ms = min(answer.seen_ms, window.kept_ms) if window.kept else answer.seen_ms
         inside = [row for row in rows if window.end is None or row.ms < window.end]
         if not answer.more or len(inside) < len(rows):
             window.done = True
             end = window.end if window.end is not None else answer.seen_ms + 1
             last = inside[-1].ms + 1 if inside else 0
-            return _appended(window, Piece(inside, max(end, last), 0, answer.seen_ms))
-        window.left = max(0, answer.total - len(rows))
+            return _appended(window, Piece(inside, max(end, last), 0, seen_ms))
+        window.left = max(0, answer.total - len(answer.rows))
         last = rows[-1].ms
         if rows[0].ms == last:
             # Perhaps only some of it: HubSpot promises no order within a moment.
             window.run_id = window.first_id if last == window.ms else 0
-            window.ms, window.seen = last, []
+            window.ms, window.kept = last, []
             return None
-        tail = [row.id for row in rows if row.ms == last]
-        if len(tail) <= _FEW or len(tail) > self._most_excluded:
-            rows = [row for row in rows if row.ms < last]
-            tail = []
-        window.ms, window.seen, window.first_id = last, tail, 0
-        return _appended(window, Piece(rows, last, 0, answer.seen_ms))
+        # The last moment may go on: it waits for the next page, which brings the rest of it or, where that is as well,
+        # all of it.
+        tail = [row for row in rows if row.ms == last]
+        window.kept = tail if _FEW < len(tail) <= self._most_excluded else []
+        window.ms, window.kept_ms, window.first_id = last, seen_ms, 0
+        return _appended(window, Piece(rows[: -len(tail)], last, 0, seen_ms))
 
     def _run(self, window: _Window, answer: Answer) -> Piece:
         """A page of one moment, in order of the ids."""
@@ -225,7 +227,7 @@ class Windows:
         if answer.more:
             window.run_id = last
             return _appended(window, Piece(answer.rows, window.ms, last, answer.seen_ms))
-        window.ms, window.run_id, window.first_id, window.seen = window.ms + 1, None, 0, []
+        window.ms, window.run_id, window.first_id = window.ms + 1, None, 0
         window.done = window.end is not None and window.ms >= window.end
         return _appended(window, Piece(answer.rows, window.ms, 0, answer.seen_ms))
 
@@ -270,8 +272,8 @@ def _asked(window: _Window) -> tuple[tuple[Filter, ...], Sort]:
     filters = [Filter(MODIFIED, "GTE", str(window.ms))]
     if window.end is not None:
         filters.append(Filter(MODIFIED, "LT", str(window.end)))
-    if window.seen:
-        filters.append(Filter(ID, "NOT_IN", values=tuple(str(id_) for id_ in window.seen)))
+    if window.kept:
+        filters.append(Filter(ID, "NOT_IN", values=tuple(str(row.id) for row in window.kept)))
     return tuple(filters), _BY_MODIFIED
 
 

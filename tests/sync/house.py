@@ -17,6 +17,7 @@ from hubspot_meetings_async.associations import Associations
 from hubspot_meetings_async.caller import Caller
 from hubspot_meetings_async.emulator import Behaviour, Clock, ManualClock, Portal, Quota
 from hubspot_meetings_async.emulator.calls import Call
+from hubspot_meetings_async.emulator.quota import Lane as Pace
 from hubspot_meetings_async.emulator.quota import rate_limited
 from hubspot_meetings_async.emulator.refusals import Refusal
 from hubspot_meetings_async.emulator.routes import hubspot_routes
@@ -73,6 +74,7 @@ class Account:
     ) -> Response:
         on_written()
         await self.travel()
+        self.before()
         status, shown, body = self._answer(request)
         await self.travel()
         on_answered(shown)
@@ -82,13 +84,12 @@ class Account:
         return None
 
     def _answer(self, request: Request[Any]) -> tuple[int, dict[str, str], bytes]:
-        self.before()
         now_ms, at = self.clock.wall_ms(), self.clock.steady_s()
         match = self._routes.match(request.method, request.path)
         assert match.endpoint is not None, f"no route for {request.method} {request.path}"
         headers = {"Date": http_date(now_ms // 1000), "Content-Type": "application/json"}
         if self.quota is not None:
-            lane = "search" if match.operation.endswith(".search") else "window"
+            lane: Pace = "search" if match.operation.endswith(".search") else "window"
             policy = self.quota.judge("app", at, 0, lane)
             if policy is not None:
                 self.quota.refuse("app", at, policy, lane)

@@ -4,6 +4,8 @@ The account changes between requests and between items, in every way there is; i
 order. The sync breaks off at any item or lot, and goes on from the cursor that was stored last.
 """
 
+import asyncio
+import os
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
@@ -78,8 +80,6 @@ class Schedule:
         self._unsure: list[Change[Any]] = []
 
     async def _travel(self) -> None:
-        import asyncio
-
         for _ in range(self.rng.randrange(3)):
             await asyncio.sleep(0)
 
@@ -135,10 +135,23 @@ def _generator(lots: Callable[[], AsyncIterator[Any]]) -> Any:
     return lots()
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", range(16))
 async def test_the_copy_becomes_the_account(seed: int) -> None:
     """After any unrest and any number of crashes, one pass behind the index's delay makes them equal; and no version
     was told twice."""
+    await becomes_the_account(seed)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("first", range(8))
+async def test_the_copy_becomes_the_account_a_thousand_times(first: int) -> None:
+    seed = int(os.environ.get("SOAK_SEED", "1")) * 10_000 + first * 125
+    for following in range(125):
+        await becomes_the_account(seed + following)
+
+
+async def becomes_the_account(seed: int) -> None:
     schedule = Schedule(seed)
     for _ in range(12):
         await schedule.walk(breaking=schedule.rng.choice((0.0, 0.05, 0.3)))
@@ -146,5 +159,5 @@ async def test_the_copy_becomes_the_account(seed: int) -> None:
     schedule.unrest.on = False
     schedule.clock.advance(DELAY_S + JITTER_S)
     await schedule.walk(breaking=0.0)
-    assert schedule.copy.rows == schedule.account.truth()
+    assert schedule.copy.rows == schedule.account.truth(), f"seed {seed}"
     assert len(schedule.told) == len(set(schedule.told))
