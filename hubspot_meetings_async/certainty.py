@@ -10,7 +10,8 @@ from typing import Final, Literal, get_args
 
 import anyio
 
-from .errors import AmbiguousWriteError, ConfigurationError, Conflict, HubSpotError, shown
+from .deadlines import deadline_at
+from .errors import AmbiguousWriteError, ConfigurationError, Conflict, DeadlineExceeded, HubSpotError, shown
 from .lookup import Found
 from .models import Meeting
 
@@ -58,6 +59,9 @@ async def create_once(
     except AmbiguousWriteError as error:
         lost = error
     for _ in range(_MOST_ROUNDS):
+        if anyio.current_time() + settle_s >= deadline_at():
+            lost.add_note(f"no time was left to look for it by {key!r}")
+            raise lost from lost.__cause__
         await anyio.sleep(settle_s)
         try:
             found = await find()
@@ -74,6 +78,9 @@ async def create_once(
             return await create()
         except AmbiguousWriteError as error:
             lost = error
+        except DeadlineExceeded:
+            lost.add_note("it was not found; no time was left to create it again")
+            raise lost from lost.__cause__
         except Conflict as taken:
             # The lost one has landed since it was looked for; the next look shows it.
             lost.add_note(f"created again, and refused: {taken}")

@@ -23,6 +23,7 @@ from .calendar import Calendar
 from .caller import Caller
 from .certainty import OnAmbiguous
 from .contacts import Contacts
+from .deadlines import Deadline
 from .errors import ConfigurationError
 from .limiter import Lane, Limiter, Limits, QuotaGate, QuotaStats, search_gate
 from .meetings import Meetings
@@ -204,7 +205,9 @@ class MeetingsClient:
         self._call = caller.lane(Lane.INTERACTIVE)
         self.properties = Properties(self._call, api_version=api_version)
         """Definitions of the account's meeting properties, kept for a while."""
-        self.meetings = Meetings(self._call, api_version=api_version, properties=self.properties)
+        self.meetings = Meetings(
+            self._call, api_version=api_version, properties=self.properties, call_s=timeouts.call_s
+        )
         """Single calls, lists, searches and batches of the meetings object."""
         self.associations = Associations(self._call, api_version=api_version)
         """Links between meetings and other records; `associations.v3` has the calls of the v3 style."""
@@ -239,7 +242,7 @@ class MeetingsClient:
         """What changed since last time, and everything at once."""
         self._batched = Meetings(
             # Calls in a micro-batch have deadlines of their own, and each input is accounted for.
-            calls(call_s=None, validate=True).lane(Lane.INTERACTIVE),
+            calls(call_s=None, validate=True, heeds_deadlines=False).lane(Lane.INTERACTIVE),
             api_version=api_version,
             properties=self.properties,
         )
@@ -247,6 +250,7 @@ class MeetingsClient:
             MicroBatch,
             call_s=timeouts.call_s,
             quota=self._gate.stats,
+            wait_estimate_s=partial(self._gate.wait_estimate_s, Lane.INTERACTIVE),
             policy=policy,
             budget=budget,
             rng=rng,
@@ -307,6 +311,23 @@ class MeetingsClient:
         """
         kinds = Kinds(self._batched, self.properties, key_property=key_property, on_ambiguous=on_ambiguous)
         return self._micro_batch(kinds, linger_s=linger_s, max_inputs=max_inputs, max_bytes=max_bytes)
+
+    def deadline(self, seconds: float) -> Deadline:
+        """So much time for all single calls of a block together, also in tasks that it starts.
+
+            with hubspot.deadline(2.0):
+                meeting = await hubspot.meetings.get(501)
+                await hubspot.meetings.update(meeting.id, {"hs_meeting_outcome": "COMPLETED"})
+
+        It covers waits for quota, repeats and pauses, transfer; searches, lists and micro-batched calls too. A call
+        that can not be in time, since the queue for quota or the pause before the next try is longer than what is left,
+        raises DeadlineExceeded at once and says how long that is. A write that had left raises what it raises after a
+        lost answer: AmbiguousWriteError where it is not safe to repeat. `Timeouts.call_s` goes on to bound each call.
+        Bulk runs and sync are not bounded; their options are.
+
+        Raises: ConfigurationError for what is no number of seconds above 0.
+        """
+        return Deadline(seconds)
 
     @property
     def quota(self) -> QuotaStats:

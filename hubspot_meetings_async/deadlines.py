@@ -14,7 +14,7 @@ from typing import Final, Self
 from .errors import ConfigurationError
 from .settings import need_seconds
 
-__all__ = ["Deadline", "deadline_at"]
+__all__ = ["Deadline", "deadline_at", "forget_deadline"]
 
 _deadline_at: Final[ContextVar[float]] = ContextVar("hubspot_meetings_async_deadline", default=math.inf)
 
@@ -22,6 +22,11 @@ _deadline_at: Final[ContextVar[float]] = ContextVar("hubspot_meetings_async_dead
 def deadline_at() -> float:
     """When the calls of this context must be done, on the loop's clock; infinity where nobody said."""
     return _deadline_at.get()
+
+
+def forget_deadline() -> None:
+    """Nothing bounds the running task from here on, nor those it starts: it works for others too."""
+    _deadline_at.set(math.inf)
 
 
 class Deadline:

@@ -9,6 +9,7 @@ HubSpot: https://developers.hubspot.com/docs/api-reference/crm-meetings-v3/guide
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any, Final, NamedTuple, TypeVar, overload
 
@@ -16,6 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from .certainty import SETTLE_S, OnAmbiguous, create_once, mode_of
+from .deadlines import Deadline
 from .errors import ConfigurationError, NotFound, UnexpectedResponse
 from .inputs import key_of
 from .listing import Listing
@@ -77,14 +79,21 @@ class Meetings(MeetingBatches):
     All methods raise `RequestRejected` or one of its kinds when HubSpot refuses, `HubSpotUnavailable` or
     `TransportFailed` when it can not be had after the retries, `InvalidRecord` for arguments that can not be sent.
     Reads, updates and archives are tried again on their own; a create whose answer was lost raises
-    `AmbiguousWriteError` and is not repeated.
+    `AmbiguousWriteError` and is not repeated. `call_s` bounds calls that take several requests; each has the `Call`'s.
     """
 
-    def __init__(self, call: Call, *, api_version: str, properties: Properties | None = None) -> None:
+    def __init__(
+        self, call: Call, *, api_version: str, properties: Properties | None = None, call_s: float | None = None
+    ) -> None:
         super().__init__(call, objects_path(api_version))
         self._api_version = api_version
+        self._call_s = call_s
         self._definitions = properties if properties is not None else Properties(call, api_version=api_version)
         self.lookup = Lookup(call, self._path)
+
+    def _budget(self) -> AbstractContextManager[object]:
+        """What several requests that are one call for its caller may take together."""
+        return nullcontext() if self._call_s is None else Deadline(self._call_s)
 
     def _one(self, meeting_id: str | int, id_property: object) -> str:
         if id_property is not None and not (isinstance(id_property, str) and id_property.strip()):
@@ -122,15 +131,16 @@ class Meetings(MeetingBatches):
             return await self._call(request)
         key = key_of(sent, key_property)
         find = self.lookup.by_search
-        if mode == "reconcile":
-            await self._definitions.need_key(key_property)
-            find, settle_s = self.lookup.by_unique, 0.0
-        return await create_once(
-            partial(self._call, request),
-            partial(find, key_property, [key], properties=tuple(sent)),
-            key,
-            settle_s=settle_s,
-        )
+        with self._budget():
+            if mode == "reconcile":
+                await self._definitions.need_key(key_property)
+                find, settle_s = self.lookup.by_unique, 0.0
+            return await create_once(
+                partial(self._call, request),
+                partial(find, key_property, [key], properties=tuple(sent)),
+                key,
+                settle_s=settle_s,
+            )
 
     @overload
     async def get(
@@ -185,9 +195,13 @@ class Meetings(MeetingBatches):
         by_batch = len(path) + len(query) > MAX_TARGET
         if by_batch:
             query = query_string(rest)
-        meeting = await self._call(Request(method="GET", path=path, query=query, decoder=_meeting))
-        if by_batch:
-            found = await self._completed(wanted, (meeting,))
+        request = Request(method="GET", path=path, query=query, decoder=_meeting)
+        if not by_batch:
+            meeting = await self._call(request)
+        else:
+            with self._budget():
+                meeting = await self._call(request)
+                found = await self._completed(wanted, (meeting,))
             if not found:
                 raise NotFound(f"meeting {meeting.id} went away while it was read", method="GET", path=path)
             meeting = found[0]

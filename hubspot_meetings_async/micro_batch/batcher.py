@@ -22,6 +22,7 @@ from msgspec import Struct
 
 from ..bulk.events import OnRunEvent, watch
 from ..bulk.outcomes import Ambiguous, NotSent
+from ..deadlines import deadline_at, forget_deadline
 from ..errors import ConfigurationError, DeadlineExceeded, InvalidRecord
 from ..inputs import MAX_INPUTS, Record
 from ..limiter import QuotaStats
@@ -67,7 +68,8 @@ class MicroBatch:
     names, of which nobody here knows that they mean the same meeting).
 
     A cancelled call leaves its batch if that has not been sent, and takes no other with it. The client's
-    `Timeouts.call_s` covers all of a call: linger, quota, repeats. Leaving the block sends what was submitted and waits
+    `Timeouts.call_s` covers all of a call (linger, quota, repeats), and so does a `hubspot.deadline(…)` around it; each
+    ends its own call only. Leaving the block sends what was submitted and waits
     for its answers; then calls raise ConfigurationError.
 
     It belongs to the event loop it was opened on. Errors: as for single calls; AmbiguousWriteError for every write that
@@ -83,6 +85,7 @@ class MicroBatch:
         max_bytes: int,
         call_s: float | None,
         quota: Callable[[], QuotaStats],
+        wait_estimate_s: Callable[[], float] = lambda: 0.0,
         policy: RetryPolicy,
         budget: RetryBudget,
         rng: random.Random,
@@ -102,6 +105,7 @@ class MicroBatch:
         self._max_bytes = max_bytes
         self._call_s = call_s
         self._quota = quota
+        self._wait_estimate_s = wait_estimate_s
         self._policy = policy
         self._budget = budget
         self._rng = rng
@@ -228,13 +232,19 @@ class MicroBatch:
         told: Told = loop.create_future()
         job.awaited_by(told)
         self._pending[told] = (now, job)
+        own: asyncio.TimerHandle | None = None
         try:
+            if (ends_at := deadline_at()) < math.inf:
+                self._need_time(job, now, ends_at)
+                own = loop.call_at(ends_at, self._guarded, self._give_up, told, job, ends_at - now)
             if job.place is Place.PARKED and self._keys.claim(job):
                 self._enqueue(job, now)
             if self._deadline is None and self._call_s is not None:
                 self._deadline = loop.call_at(now + self._call_s, self._expire)
             outcome = await told
         finally:
+            if own is not None:
+                own.cancel()
             if self._pending.pop(told, None) is not None:
                 self._leave(job)
             if self._closing and not self._pending:
@@ -376,6 +386,7 @@ class MicroBatch:
 
     async def _dispatch(self, tasks: TaskGroup) -> None:
         """Start a task for each ticket, here and not where a call was submitted: a batch is nobody's in particular."""
+        forget_deadline()
         while True:
             await self._called.wait()
             self._called: anyio.Event = anyio.Event()
@@ -390,22 +401,36 @@ class MicroBatch:
         now = self._loop.time()
         while self._pending:
             told, (since, job) = next(iter(self._pending.items()))
-            deadline_at = since + (self._call_s or 0.0)
-            if deadline_at > now:
-                self._deadline = self._loop.call_at(deadline_at, self._expire)
+            due_at = since + (self._call_s or 0.0)
+            if due_at > now:
+                self._deadline = self._loop.call_at(due_at, self._expire)
                 return
-            self._guarded(self._give_up, told, job)
+            self._guarded(self._give_up, told, job, self._call_s)
             self._pending.pop(told, None)
 
-    def _give_up(self, told: Told, job: Job) -> None:
-        if not told.done():
-            told.set_result(self._too_late(job))
-        self._leave(job)
+    def _need_time(self, job: Job, now: float, ends_at: float) -> None:
+        """Raise DeadlineExceeded at once for a call that can not be in time."""
+        wait_s = 0.0
+        if job.place is Place.PARKED and self._keys.has_free(job) and not job.queue.has_room:
+            wait_s = self._wait_estimate_s()  # a request of its own would stand behind all others
+        if ends_at - now <= wait_s:
+            raise DeadlineExceeded(
+                f"HubSpot's quota has no room for another {wait_s:.1f} s at least, and the call has "
+                f"{max(0.0, ends_at - now):.1f} s left; nothing was sent",
+                sent=False,
+                timeout=True,
+            )
 
-    def _too_late(self, job: Job) -> Ambiguous[Any] | NotSent[Any]:
+    def _give_up(self, told: Told, job: Job, seconds: float) -> None:
+        if not told.done():
+            told.set_result(self._too_late(job, seconds))
+        if self._pending.pop(told, None) is not None:
+            self._leave(job)
+
+    def _too_late(self, job: Job, seconds: float) -> Ambiguous[Any] | NotSent[Any]:
         in_doubt = job.carriage is not None and job.carriage.in_doubt(job.entry)
         error = DeadlineExceeded(
-            f"the call's {self._call_s:g} s are over, waits for its batch and for quota and repeats included",
+            f"the call's {seconds:.3g} s are over, waits for its batch and for quota and repeats included",
             sent=in_doubt,
             timeout=True,
         )

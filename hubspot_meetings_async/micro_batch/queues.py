@@ -174,6 +174,11 @@ class Queue:
         return self._waiting >= beyond * self._max_inputs or self._bytes >= beyond * self._max_bytes
 
     @property
+    def has_room(self) -> bool:
+        """Whether tickets will take one more."""
+        return self._waiting < self.tickets * self._max_inputs and self._bytes < self.tickets * self._max_bytes
+
+    @property
     def uncovered(self) -> bool:
         """Whether there is more than tickets will take."""
         return self._waiting > self.tickets * self._max_inputs or self._bytes > self.tickets * self._max_bytes
@@ -208,6 +213,10 @@ class Keys:
 
     def __init__(self) -> None:
         self._busy: dict[tuple[str, str], deque[Job] | None] = {}
+
+    def has_free(self, job: Job) -> bool:
+        """Whether nobody has the job's key."""
+        return job.key is None or job.key not in self._busy
 
     def claim(self, job: Job) -> bool:
         """Take the job's key; False when another has it, behind which it waits now."""
