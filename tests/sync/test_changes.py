@@ -95,7 +95,7 @@ class TestWhatIsTold:
         assert "hs_merged_object_ids" in change.meeting.properties
 
     async def test_typed(self, account: Account, clock: ManualClock) -> None:
-        class Mine(MeetingProperties, frozen=True, kw_only=True):
+        class Mine(MeetingProperties, kw_only=True):
             pass
 
         first, second = account.create(2, hs_meeting_title="first")
