@@ -38,6 +38,8 @@ class CopyFile:
         self.path: Path = place_of(path)
         self._application_id = application_id
         self._made = _touched(self.path)
+        self._identity = _identity(self.path)
+        self._wal = False
         self.kept: Kept | None = None
         self.cursor: str | None = None
         self.revision = 0
@@ -67,8 +69,8 @@ class CopyFile:
             # Told to SQLite before the first page is written.
             run(f"PRAGMA application_id = {self._application_id}")
         # A crash of the machine can take the last writes, never a part of one: the cursor goes with its meetings.
-        (mode,) = run("PRAGMA journal_mode = WAL").fetchone()
-        run(f"PRAGMA synchronous = {'NORMAL' if mode == 'wal' else 'FULL'}")
+        self._wal = run("PRAGMA journal_mode = WAL").fetchone() == ("wal",)
+        self.sync_writes(False)
         if tables:
             kept, self.cursor, self.revision = run(f"SELECT kept, cursor, revision FROM {COPY}").fetchone()  # noqa: S608
             self.kept = kept_of(kept, str(self.path))
@@ -77,6 +79,7 @@ class CopyFile:
     def writing(self) -> Generator[sqlite3.Connection]:
         """The connection within a transaction that is undone by any error. Raises: StoreError."""
         try:
+            self._need_place()
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 self._need_own_revision()
@@ -108,9 +111,11 @@ class CopyFile:
     def note(self, kept: Kept, cursor: str | None) -> None:
         """Write down what the copy is of and where the sync is; within `writing`, as its last step."""
         self._connection.execute(
-            f"UPDATE {COPY} SET kept = ?, cursor = ?, revision = ?, written_at = ?",  # noqa: S608
-            (kept.to_json(), cursor, self.revision + 1, iso(datetime.now(UTC))),
+            f"UPDATE {COPY} SET cursor = ?, revision = ?, written_at = ?",  # noqa: S608
+            (cursor, self.revision + 1, iso(datetime.now(UTC))),
         )
+        if kept is not self.kept:
+            self._connection.execute(f"UPDATE {COPY} SET kept = ?", (kept.to_json(),))  # noqa: S608
 
     def noted(self, kept: Kept, cursor: str | None) -> None:
         """Take what was written down for what is; after `writing`."""
@@ -122,6 +127,14 @@ class CopyFile:
             self._connection.close()
         if self._made and self.kept is None:
             self.path.unlink(missing_ok=True)
+
+    def sync_writes(self, now: bool) -> None:
+        """Whether a write is on the disk when it returns, and all before it, or soon after."""
+        self._connection.execute(f"PRAGMA synchronous = {'FULL' if now or not self._wal else 'NORMAL'}")
+
+    def _need_place(self) -> None:
+        if _identity(self.path) != self._identity:
+            raise StoreError(f"{self.path} was removed or replaced while it was open; pull again")
 
     def _need_own_revision(self) -> None:
         if self.kept is None:
@@ -151,6 +164,14 @@ def _touched(path: Path) -> bool:
     except OSError as error:
         raise ConfigurationError(f"{path} can not be a copy: {error.strerror}") from None
     return True
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _not_ours(path: Path) -> ConfigurationError:

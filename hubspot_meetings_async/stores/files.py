@@ -5,13 +5,14 @@ This module knows the file system. It must not know what is in a file.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from pathlib import Path
 
 from ..errors import ConfigurationError
 
-__all__ = ["OURS_ALONE", "place_of"]
+__all__ = ["OURS_ALONE", "place_of", "sync_folder"]
 
 OURS_ALONE = 0o600
 """Meetings hold names, addresses and notes of people: a new copy is its owner's to read."""
@@ -39,3 +40,13 @@ def place_of(path: str | os.PathLike[str]) -> Path:
     if not os.access(place if status is not None else place.parent, os.R_OK | os.W_OK):
         raise ConfigurationError(f"{place} may not be written by this user")
     return place
+
+
+def sync_folder(path: Path) -> None:
+    """Bring the name that a file was given to the disk, where the system has a way to."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -41,7 +41,8 @@ class Sheet(Protocol):
 class PlainFile:
     """A copy in a plain file; beside it is its working file, `FILE.copy`, which belongs to it.
 
-    The plain file is written anew by `publish`, when something changed, and is whole at any moment.
+    The plain file is written anew by `publish`, when something changed, and is whole at any moment. That takes as long
+    as the copy is large: where a million meetings are watched, a database is the better place.
 
     Raises: as `Store` does.
     """
@@ -132,5 +133,5 @@ def _written_anew(path: Path, *, like: Path) -> BinaryIO:
     path.unlink(missing_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, OURS_ALONE)
     with contextlib.suppress(OSError):
-        os.chmod(descriptor, like.stat().st_mode & 0o777)
+        path.chmod(like.stat().st_mode & 0o777)
     return os.fdopen(descriptor, "wb")

@@ -60,7 +60,8 @@ class PostgresStore:
     Tables: `meetings` (a row for each, `id` the key), `meeting_associations` (`meeting_id`, `object_type`, `object_id`,
     `type`) and `meeting_copy` (what the copy is of, and its cursor), in the schema that `?schema=` names (made if it is
     not there), else in the user's own. Changes and cursor are written in one transaction. The password is better in
-    `PGPASSWORD` or `~/.pgpass` than in the address. A connection that is lost is made again for up to `patience_s`.
+    `PGPASSWORD` or `~/.pgpass` than in the address. A connection that is lost is made again for up to `patience_s`. It
+    needs a session of its own: not through a pooler that hands connections on after each transaction.
 
     Raises: as `Store` does; ConfigurationError without the extra `postgres`, or for an address that is none.
     """
@@ -133,7 +134,6 @@ class PostgresStore:
         kept, revision = self._kept, self._revision + 1
         if kept is None:
             raise StoreError(f"{self} has not been begun: `keep` comes before `write`")
-        text = kept.to_json()
 
         async def work(connection: Any, again: bool) -> Written:
             newest, unfit = Newest(changes), Counter[str]()
@@ -154,7 +154,12 @@ class PostgresStore:
                 if kept.associations:
                     await self._link(connection, newest)
                 dropped = await self._drop(connection, newest) if newest.merged else 0
-                await _keep(connection, text, cursor, revision)
+                await connection.execute(
+                    f"UPDATE {COPY} SET cursor = $1, revision = $2, written_at = $3 WHERE one = 1",  # noqa: S608
+                    cursor,
+                    revision,
+                    datetime.now(UTC),
+                )
             return newest.written(unfit, dropped)
 
         written = await self._server.surely(work)
@@ -196,7 +201,7 @@ class PostgresStore:
 
     async def _need_own_revision(self, connection: Any) -> None:
         # Locks the row: of two pulls the second one waits here, and then sees that it came second.
-        found = await connection.fetchval(f"SELECT revision FROM {COPY} FOR UPDATE")  # noqa: S608
+        found = await connection.fetchval(f"SELECT revision FROM {COPY} WHERE one = 1 FOR UPDATE")  # noqa: S608
         if found != self._revision:
             raise StoreError(f"another pull writes to {self}; let only one of them run")
 

@@ -21,6 +21,7 @@ from ..models import PlainProperties
 from ..sync import Change
 from .columns import Kept
 from .copy_file import CopyFile
+from .files import sync_folder
 from .lines import line_of, read_line, write_line
 from .store import Newest, Written, linked
 from .values import iso
@@ -151,10 +152,13 @@ class Working:
         new = _seen(written)
         if new is None:
             raise StoreError(f"{written} was removed while it was written; pull again")
-        # First: after a crash between the two, either file is known for ours.
+        # First, and on the disk: after a crash between the two, either file is known for ours.
+        self.file.sync_writes(True)
         with self.file.writing() as connection:
             connection.execute("INSERT INTO shown VALUES (?, ?, ?)", (*new, self._content))
+        self.file.sync_writes(False)
         os.replace(written, self._place)
+        sync_folder(self._place)
         with self.file.writing() as connection:
             connection.execute("DELETE FROM shown WHERE size_bytes <> ? OR written_at_ns <> ?", new)
         self._shown = {new: self._content}

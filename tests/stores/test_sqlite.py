@@ -116,3 +116,12 @@ async def test_a_number_with_more_digits_than_sqlite_has_is_kept_as_text(tmp_pat
         written = await store.write([version(1, values={"seats": digits})], "c1")
     (row,) = sql(tmp_path / "m.db", "SELECT seats, unfit FROM meetings")
     assert (written.unfit, row["seats"], json.loads(row["unfit"])) == ({"seats": 1}, None, {"seats": digits})
+
+
+async def test_a_file_that_is_removed_meanwhile_is_told(tmp_path: Path) -> None:
+    """What is written to it after that would be lost."""
+    async with SQLiteStore(tmp_path / "m.db") as store:
+        await store.keep(kept_for(), cursor=None)
+        (tmp_path / "m.db").unlink()
+        with pytest.raises(StoreError, match="was removed or replaced while it was open"):
+            await store.write([version(1)], "c1")
