@@ -191,7 +191,7 @@ async def test_lists_that_take_no_ids_for_cursors(account: Account, clock: Manua
         records, _ = listed(start=0, limit=10**6, archived=archived)
         return records[start : start + limit], start + limit if start + limit < len(records) else None
 
-    account.portal.meetings.store.page = by_offset  # type: ignore[assignment]
+    account.portal.meetings.store.page = by_offset  # type: ignore[method-assign]
     export = account.sync(sizes=SMALL).export(method=method)
     if method == "ranges":
         with pytest.raises(ConfigurationError, match="method='search'"):
