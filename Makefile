@@ -2,7 +2,7 @@
 #   make demo       the main job against the local HubSpot emulator
 #   make test       all tests                  make test-all   on every Python >= 3.11 found
 #   make check      format, lint, types        make soak       the long runs, with a seed and a bound
-#   make bench      the benchmarks
+#   make bench      the benchmarks             make docs       the site, in build/docs
 #   make conformance SPECS=DIR   the emulator judged by HubSpot's Node client and by the OpenAPI files in DIR
 
 CANDIDATES := python3 python3.14 python3.13 python3.12 python3.11 python
@@ -12,13 +12,14 @@ BIN := $(VENV)/bin
 SOAK_SEED ?= 1
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-all check bench soak conformance clean
+.PHONY: demo test test-all check docs bench soak conformance clean
 
 demo: $(VENV)/.cli
 	$(BIN)/hubspot-meetings demo
 
+# Byte code is kept whatever the shell says: the tests start hundreds of processes, and each would compile all anew.
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n auto
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n auto
 
 test-all:
 	@set -e; for p in $(CANDIDATES) $(wildcard $(HOME)/.pyenv/versions/3.1[1-9]*/bin/python); do \
@@ -27,17 +28,20 @@ test-all:
 	  echo "== Python $$v"; $(MAKE) --no-print-directory test PYTHON=$$p VENV=$(VENV)-$$v; \
 	done
 
-check: $(VENV)/.dev
+check: $(VENV)/.dev docs
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
+docs: $(VENV)/.dev
+	$(BIN)/python -m sphinx -W -n --keep-going -E -q -b html docs build/docs
+
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks
 
 soak: $(VENV)/.dev
-	SOAK_SEED=$(SOAK_SEED) $(BIN)/python -m pytest -m soak -n auto
+	PYTHONDONTWRITEBYTECODE= SOAK_SEED=$(SOAK_SEED) $(BIN)/python -m pytest -m soak -n auto
 
 conformance: $(VENV)/.dev
 	$(BIN)/python -m tests.conformance $(if $(SPECS),--specs '$(SPECS)')

@@ -1,5 +1,6 @@
 """A HubSpot on a local port, and clients of it, for every test above the transport."""
 
+import os
 from collections.abc import AsyncIterator
 
 import pytest
@@ -33,6 +34,14 @@ async def client(emulator: Emulator, api_version: str) -> AsyncIterator[Meetings
         "token", base_url=emulator.url, api_version=api_version, limiter=NoLimit(), retry=SWIFT
     ) as client:
         yield client
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int | None:
+    """One worker more than processors: some tests wait, for a window of the quota or for another process."""
+    if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
+        return None  # xdist's own hook reads it
+    return len(os.sched_getaffinity(0)) + 1 if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1) + 1
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

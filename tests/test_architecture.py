@@ -7,6 +7,7 @@ import pkgutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -68,8 +69,13 @@ def module_of(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def imports(path: Path) -> Iterator[str]:
+@cache
+def imports(path: Path) -> tuple[str, ...]:
     """Every absolute module name a file imports, wherever: at the top, in functions, under TYPE_CHECKING."""
+    return tuple(_imports(path))
+
+
+def _imports(path: Path) -> Iterator[str]:
     package = path.relative_to(ROOT.parent).parent.parts
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.Import):
@@ -168,7 +174,7 @@ class TestFloors:
 
     def test_no_hidden_imports(self, path: Path) -> None:
         """No module is imported by a name that is made up at run time."""
-        assert "an import that no test can read" not in list(imports(path))
+        assert "an import that no test can read" not in imports(path)
 
     def test_no_orphans(self, path: Path) -> None:
         """No task is started outside a task group."""
