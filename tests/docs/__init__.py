@@ -1,0 +1,1 @@
+"""The documentation: its programs and commands run, its reference is whole."""
