@@ -123,11 +123,13 @@ class Caller:
         if self._breaker is not None and trail.in_doubt and request.bearer:
             # It waited for an answer all that time; where calls are shorter than attempts, nobody else would count it.
             self._breaker.failed(self._clock())
-        late = DeadlineExceeded(
-            f"the call's {max(0.0, ends_at - began_at):.3g} s are over, quota waits and retries included",
-            sent=trail.in_doubt,
-            timeout=True,
+        seconds = max(0.0, ends_at - began_at)
+        words = (
+            f"the deadline that this call was made under is over, {seconds:.3g} s after it began"
+            if ends_at == block_ends_at
+            else f"the call's {seconds:.3g} s are over"
         )
+        late = DeadlineExceeded(f"{words}, quota waits and retries included", sent=trail.in_doubt, timeout=True)
         raise _final(late.at(method=request.method, path=request.path, attempt=trail.retries + 1), request.replay)
 
     def _usual_alarms(self, loop: asyncio.AbstractEventLoop) -> Alarms:

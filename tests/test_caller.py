@@ -14,6 +14,7 @@ from multidict import CIMultiDict
 
 from hubspot_meetings_async.auth import Secret, StaticToken
 from hubspot_meetings_async.caller import Caller
+from hubspot_meetings_async.deadlines import Deadline
 from hubspot_meetings_async.errors import (
     AmbiguousWriteError,
     ConfigurationError,
@@ -533,7 +534,9 @@ class TestDeadline:
         setting = Setting(sampling.answer(503, Retry_After="2"), call_s=5.0)
 
         async def scenario(rng: random.Random) -> float:
-            with pytest.raises(DeadlineExceeded, match=r"next try would be in 2\.0 s, and the call has 1\.0 s") as caught:
+            with pytest.raises(
+                DeadlineExceeded, match=r"next try would be in 2\.0 s, and the call has 1\.0 s"
+            ) as caught:
                 await setting.call()
             assert (caught.value.status, caught.value.attempt, caught.value.sent) == (503, 3, True)
             assert isinstance(caught.value.__cause__, HubSpotUnavailable)
@@ -589,6 +592,159 @@ class TestDeadline:
 
         run_virtual(scenario)
         assert setting.trail.in_doubt
+
+
+class TestBlocks:
+    """`Deadline`: one budget for the calls of a block."""
+
+    def test_it_ends_a_call(self) -> None:
+        """The call raises, and its block goes on; a call after it has all its time."""
+        setting = Setting(never_answered, OK)
+
+        async def scenario(rng: random.Random) -> None:
+            with pytest.raises(DeadlineExceeded, match=r"deadline .* is over, 2 s after"), Deadline(2.0):
+                await setting.call()
+            assert 2.0 <= anyio.current_time() < 2.1
+            assert await setting.call() == {"n": 1}
+
+        run_virtual(scenario)
+
+    def test_calls_share_it(self) -> None:
+        """What one used up the next one lacks; who comes too late sends nothing."""
+        setting = Setting(OK, book=Book(wait_s=0.4))
+
+        async def scenario(rng: random.Random) -> int:
+            with Deadline(1.0):
+                await setting.call()
+                await setting.call()
+                for _ in range(2):
+                    with pytest.raises(DeadlineExceeded) as caught:
+                        await setting.call()
+                    assert not caught.value.sent
+                    assert 1.0 <= anyio.current_time() < 1.1
+            return len(setting.wire.at_s)
+
+        assert run_virtual(scenario) == 2
+
+    def test_tasks_inherit_it(self) -> None:
+        """Tasks that the block starts are bounded; those that were there before are not."""
+        setting = Setting(OK, book=Book(wait_s=3.0))
+        ended: list[str] = []
+
+        async def call(name: str) -> None:
+            try:
+                await setting.call()
+            except DeadlineExceeded:
+                name += " late"
+            ended.append(name)
+
+        async def scenario(rng: random.Random) -> None:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(call("before"))
+                with Deadline(1.0):
+                    tasks.create_task(call("inside"))
+                tasks.create_task(call("after"))
+
+        run_virtual(scenario)
+        assert sorted(ended) == ["after", "before", "inside late"]
+
+    def test_the_earlier_end_counts(self) -> None:
+        """An inner block can not have more than the outer one, nor a call more than the client allows."""
+        setting = Setting(never_sent, call_s=1.0)
+
+        async def scenario(rng: random.Random) -> list[float]:
+            waits: list[float] = []
+            for outer, inner in ((0.5, 5.0), (5.0, 0.5), (5.0, 5.0)):
+                began_at = anyio.current_time()
+                with Deadline(outer), Deadline(inner), pytest.raises(DeadlineExceeded):
+                    await setting.call()
+                waits.append(anyio.current_time() - began_at)
+            return waits
+
+        assert run_virtual(scenario) == pytest.approx([0.5, 0.5, 1.0], abs=0.01)
+
+    def test_a_queue_that_is_too_long(self) -> None:
+        """Where the limiter knows that the wait is longer, nothing is waited for, and the error says how long it is."""
+        book = Book()
+        book.wait_estimate_s = lambda lane: 7.5  # type: ignore[method-assign]
+        setting = Setting(OK, book=book)
+
+        async def scenario(rng: random.Random) -> None:
+            with (
+                Deadline(2.0),
+                pytest.raises(DeadlineExceeded, match=r"no room for another 7\.5 s.*2\.0 s left") as caught,
+            ):
+                await setting.call(Replay.IF_NOT_DONE)
+            assert (caught.value.sent, caught.value.path, anyio.current_time() < 0.01) == (False, "/m", True)
+            with Deadline(8.0):
+                await setting.call()
+
+        run_virtual(scenario)
+        assert book.events[0] == "enter interactive"
+        assert len(setting.wire.at_s) == 1
+
+    def test_a_pause_that_is_too_long(self) -> None:
+        """After a 429 that asks for more than is left, the call ends at once: surely not done; the 429 is its cause."""
+        setting = Setting(sampling.answer(429, Retry_After="5"))
+
+        async def scenario(rng: random.Random) -> None:
+            with Deadline(2.0), pytest.raises(DeadlineExceeded, match=r"next try would be in 5\.0 s") as caught:
+                await setting.call(Replay.IF_NOT_DONE)
+            assert not caught.value.sent
+            assert isinstance(caught.value.__cause__, RateLimited)
+            assert anyio.current_time() < 0.01
+
+        run_virtual(scenario)
+
+    def test_bulk_is_not_bounded(self) -> None:
+        """The requests of a bulk run have its own options."""
+        setting = Setting(OK, book=Book(wait_s=10.0))
+
+        async def scenario(rng: random.Random) -> Any:
+            with Deadline(1.0):
+                return await setting.call(lane=Lane.BULK)
+
+        assert run_virtual(scenario) == {"n": 1}
+
+    def test_wrong(self) -> None:
+        """No length of time, a second use, and a place without a loop are said in words."""
+        for wrong in (0, -1, True, "2", float("nan"), float("inf")):
+            with pytest.raises(ConfigurationError, match="a deadline must be a number of seconds above 0"):
+                Deadline(wrong)  # type: ignore[arg-type]
+        with pytest.raises(ConfigurationError, match="enter it in a coroutine"), Deadline(1.0):
+            pass
+
+        async def twice(rng: random.Random) -> None:
+            deadline = Deadline(1.0)
+            with deadline:
+                pass
+            with pytest.raises(ConfigurationError, match="for one block"), deadline:
+                pass
+
+        run_virtual(twice)
+
+
+def test_cancelled_while_it_is_written_down() -> None:
+    """Between the slot and the first byte (a journal): the slot goes back as one of a request that never left."""
+    setting = Setting(OK)
+    setting.trail.before_send = anyio.sleep_forever
+
+    async def scenario(rng: random.Random) -> None:
+        with anyio.move_on_after(1.0):
+            await setting.call()
+        assert (setting.book.held, setting.trail.in_doubt) == (0, False)
+        setting.trail.before_send = None
+        assert await setting.call() == {"n": 1}
+
+    run_virtual(scenario)
+    assert setting.book.events == [
+        "enter interactive",
+        "leave",
+        "enter interactive",
+        "written",
+        "answered 100",
+        "leave",
+    ]
 
 
 async def never_a_token() -> Secret:
