@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -10,10 +11,18 @@ from hubspot_meetings_async import (
     AmbiguousWriteError,
     ConfigurationError,
     Conflict,
+    DeadlineExceeded,
+    HubSpotError,
     InvalidRecord,
+    Meeting,
     MeetingsClient,
+    NoLimit,
+    Timeouts,
 )
+from hubspot_meetings_async.certainty import create_once
+from hubspot_meetings_async.deadlines import Deadline
 from hubspot_meetings_async.emulator import Emulator, Fault
+from hubspot_meetings_async.lookup import Found
 
 KEY = "booking_ref"
 CREATE = "meetings.create"
@@ -71,6 +80,55 @@ class TestLost:
         )
         assert meeting.properties["hs_meeting_title"] == "Import 17"
         assert creates(emulator) >= 1
+
+
+class TestOneBudget:
+    """All requests of a create by key have the time of one call."""
+
+    async def test_of_the_client(self, emulator: Emulator) -> None:
+        """The create that is lost late leaves no time to look for it; it stays in doubt, and is not called undone."""
+        emulator.faults.strike_next(Fault(kind="hang", applied=True), operation=CREATE)
+        timeout = Timeouts(call_s=0.8, attempt_s=0.7, read_s=0.7)
+        async with MeetingsClient("token", base_url=emulator.url, limiter=NoLimit(), timeout=timeout) as hubspot:
+            await hubspot.properties.all()
+            emulator.faults.hang_next(times=None, operation="meetings.batch_read")
+            began_at = asyncio.get_running_loop().time()
+            with pytest.raises(AmbiguousWriteError) as caught:
+                await hubspot.meetings.create(RECORD, key_property=KEY)
+            assert asyncio.get_running_loop().time() - began_at < 1.2  # each its own: 1.5
+        assert any("looking for it" in note for note in caught.value.__notes__)
+        assert (creates(emulator), count(emulator)) == (1, 1)
+
+    async def test_of_a_block(self) -> None:
+        """A probe that would begin after the end of the block is not waited for."""
+        lost = AmbiguousWriteError("lost", why="timeout")
+
+        async def create() -> Meeting:
+            raise lost
+
+        async def find() -> Found:
+            raise AssertionError("nothing is looked for")
+
+        with Deadline(5.0), pytest.raises(AmbiguousWriteError) as caught:
+            await create_once(create, find, "B-1", settle_s=60.0)
+        assert caught.value.__notes__ == ["no time was left to look for it by 'B-1'"]
+
+    async def test_no_time_to_create_it_again(self) -> None:
+        """It is not found, and the second create gets no turn: the first one may land yet."""
+        errors: list[HubSpotError] = [
+            DeadlineExceeded("no room", sent=False, timeout=True),
+            AmbiguousWriteError("lost", why="timeout"),
+        ]
+
+        async def create() -> Meeting:
+            raise errors.pop()
+
+        async def find() -> Found:
+            return Found({}, frozenset({"B-1"}))
+
+        with pytest.raises(AmbiguousWriteError, match="lost") as caught:
+            await create_once(create, find, "B-1", settle_s=0.0)
+        assert caught.value.__notes__ == ["it was not found; no time was left to create it again"]
 
 
 async def test_a_key_that_was_taken_before_is_a_conflict(emulator: Emulator, client: MeetingsClient) -> None:

@@ -19,6 +19,7 @@ from hubspot_meetings_async.errors import (
     AmbiguousWriteError,
     ConfigurationError,
     Conflict,
+    DeadlineExceeded,
     HubSpotUnavailable,
     InvalidRecord,
     NotFound,
@@ -199,6 +200,34 @@ class TestKeeping:
             return len({id(error) for error in errors}), call.requests, list(await properties.all())
 
         assert run_virtual(scenario) == (50, 1, ["answer_2"])
+
+    def test_somebody_elses_deadline(self) -> None:
+        """Whose time is over while the others wait for his request fails alone: they ask anew."""
+
+        class Late(Slow):
+            async def __call__(self, request: Request[Any], trail: Trail | None = None) -> Any:
+                if self.requests == 0:
+                    self.requests += 1
+                    await anyio.sleep(1)
+                    raise DeadlineExceeded("late", sent=True, timeout=True)
+                return await super().__call__(request, trail)
+
+        async def scenario(rng: random.Random) -> list[object]:
+            properties = Properties(Late(), api_version="v3")
+            told: list[object] = []
+
+            async def one() -> None:
+                try:
+                    told.append(list(await properties.all()))
+                except DeadlineExceeded:
+                    told.append("late")
+
+            async with anyio.create_task_group() as tasks:
+                for _ in range(3):
+                    tasks.start_soon(one)
+            return told
+
+        assert run_virtual(scenario) == ["late", ["answer_2"], ["answer_2"]]
 
     def test_a_cancelled_reader(self) -> None:
         """When the task that asks is cancelled, one of those that wait asks instead."""

@@ -51,6 +51,7 @@ def micro_batch(
         call_s=None,
         rng=rng,
         budget=budget,
+        heeds_deadlines=False,
     )
     call = caller.lane(Lane.INTERACTIVE)
     properties = Properties(call, api_version="v3")
@@ -63,6 +64,7 @@ def micro_batch(
         max_bytes=max_bytes,
         call_s=call_s,
         quota=gate.stats,
+        wait_estimate_s=lambda: gate.wait_estimate_s(Lane.INTERACTIVE),
         policy=policy,
         budget=budget,
         rng=rng,

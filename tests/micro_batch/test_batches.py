@@ -25,7 +25,9 @@ from hubspot_meetings_async import (
     RateLimited,
     TransportFailed,
 )
+from hubspot_meetings_async.deadlines import Deadline
 from hubspot_meetings_async.micro_batch.carrying import Carrying
+from tests.proof.world import KEY
 from tests.virtual_time import run_virtual
 
 from .simulated import Arrival, QuickHubSpot, micro_batch
@@ -278,6 +280,94 @@ class TestDeadlines:
         first, second = run(scenario)
         assert (first.sent, second.sent) == (True, False)
         assert len(hubspot.arrivals) == 2
+
+
+class TestBlocks:
+    """`hubspot.deadline` around single calls of a batcher."""
+
+    def test_it_ends_its_own_wait_only(self) -> None:
+        """Of a batch that is out, one call stops waiting and is in doubt; the others get their meetings."""
+        hubspot = QuickHubSpot(round_trip_s=1.0)
+
+        async def scenario() -> list[Any]:
+            async with micro_batch(hubspot) as batch:
+
+                async def hurried(number: int) -> Meeting:
+                    with Deadline(0.3):
+                        return await batch.create(marked(number))
+
+                results = await together([batch.create(marked(0)), hurried(1), batch.create(marked(2))])
+                assert anyio.current_time() == pytest.approx(1.005, abs=0.001)
+                return results
+
+        first, second, third = run(scenario)
+        assert isinstance(first, Meeting)
+        assert isinstance(second, AmbiguousWriteError)
+        assert isinstance(third, Meeting)
+        assert sizes(hubspot) == [3]
+
+    def test_it_leaves_a_batch_that_has_not_left(self) -> None:
+        """Surely not sent, and so it says; nobody else's call is touched."""
+        hubspot = QuickHubSpot(round_trip_s=0.1)
+
+        async def scenario() -> list[Any]:
+            async with micro_batch(hubspot, linger_s=1.0) as batch:
+
+                async def hurried(number: int) -> Meeting:
+                    with Deadline(0.3):
+                        return await batch.create(marked(number))
+
+                return await together([batch.create(marked(0)), hurried(1)])
+
+        made, late = run(scenario)
+        assert isinstance(made, Meeting)
+        assert isinstance(late, DeadlineExceeded)
+        assert not late.sent
+        assert [one["properties"]["mark"] for one in hubspot.arrivals[0].inputs] == ["m0"]
+
+    def test_a_queue_that_is_too_long(self) -> None:
+        """A call that needs a request of its own fails at once where the quota's queue is longer than its time; one
+        that a request under way will take along waits for that."""
+        hubspot = QuickHubSpot(round_trip_s=0.1)
+        gate = QuotaGate(limit=1, assumed=False, probe_first=False)
+
+        async def scenario() -> list[Any]:
+            async with micro_batch(hubspot, limiter=gate, max_inputs=2) as batch:
+                await batch.create(marked(0))
+                async with asyncio.TaskGroup() as tasks:
+                    first = tasks.create_task(batch.create(marked(1)))
+                    await anyio.sleep(1.0)  # its request stands in line, and the slot comes back in 9 s
+                    with Deadline(15.0):
+                        joins = tasks.create_task(batch.create(marked(2)))
+                    await anyio.sleep(0.001)
+                    began_at = anyio.current_time()
+                    with Deadline(5.0):
+                        (late,) = await together([batch.create(marked(3))])
+                    assert anyio.current_time() - began_at < 0.01
+                return [first.result(), joins.result(), late]
+
+        first, joins, late = run(scenario)
+        assert isinstance(first, Meeting)
+        assert isinstance(joins, Meeting)
+        assert isinstance(late, DeadlineExceeded)
+        assert "no room for another 9" in str(late)
+        assert "nothing was sent" in str(late)
+
+    def test_one_around_the_batcher_bounds_nobody(self) -> None:
+        """It is opened for all: what it sends for others is not under the deadline that its opener had."""
+        hubspot = QuickHubSpot(round_trip_s=0.1)
+
+        async def scenario() -> list[Any]:
+            batch = micro_batch(hubspot, key_property=KEY)
+            with Deadline(0.5):
+                await batch.__aenter__()
+            await anyio.sleep(1.0)
+            made = await together([batch.create(marked(0, **{KEY: "k"}))])
+            await batch.__aexit__(None, None, None)
+            return made
+
+        (made,) = run(scenario)
+        assert isinstance(made, Meeting)
 
 
 class TestWhenItFails:
