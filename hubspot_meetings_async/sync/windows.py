@@ -33,6 +33,9 @@ ID: Final = "hs_object_id"
 _FEW: Final = 4
 """So few meetings of a page's last moment are cheaper got again than excluded by name."""
 
+_LEAST_PAGES: Final = 4
+"""A shorter window is not worth the page that is not full at its end."""
+
 _BY_MODIFIED: Final = Sort(MODIFIED)
 _BY_ID: Final = Sort(ID)
 
@@ -130,8 +133,7 @@ class Windows:
         self._end = end
         self._most = concurrency
         self._most_excluded = most_excluded
-        # A page that is not a window's last one gives a meeting less: the next page begins with its last one.
-        self._ahead = sizes.window * (sizes.found - 1)
+        self._sizes = sizes
         self._most_pages = 2 * sizes.window
         self._looking = False
         if end is not None and end <= ms:
@@ -237,11 +239,16 @@ class Windows:
         if self._looking or self._most < 2 or not 0 < len(self._windows) <= self._most:
             return None
         last = self._windows[-1]
-        long = last.left is not None and last.left > self._ahead * 3 // 2
-        if not long or last.done or last.run_id is not None:
+        if last.left is None or last.done or last.run_id is not None:
+            return None
+        # Shorter ones towards the end, so that all searches have something to do up to it.
+        fair = last.left // (self._sizes.found * self._most)
+        # A page that is not a window's last one gives a meeting less: the next page begins with its last one.
+        ahead = max(_LEAST_PAGES, min(self._sizes.window, fair)) * (self._sizes.found - 1)
+        if last.left <= ahead * 3 // 2:
             return None
         self._looking = True
-        return Ask(last, *_asked(last), offset=self._ahead - 1)
+        return Ask(last, *_asked(last), offset=ahead - 1)
 
     def _cut(self, ask: Ask, answer: Answer) -> Piece | None:
         """End the last window where the results of a look ahead begin, behind the moment they may begin amidst."""
