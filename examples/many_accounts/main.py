@@ -16,6 +16,7 @@ import signal
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -54,22 +55,23 @@ async def connect(share: Share) -> AsyncIterator[MeetingsClient]:
             yield hubspot
 
 
-async def backfill(cluster: str, jobs: list[Job], *, at_once: int, kill: bool = False) -> list[JobReport]:
-    """Run the jobs on the cluster; to show what happens then, one worker is killed in the midst."""
+async def backfill(
+    cluster: str, jobs: list[Job], *, at_once: int, kill_when: Callable[[], object] | None = None
+) -> list[JobReport]:
+    """Run the jobs on the cluster; to show what happens then, a worker is killed when `kill_when` returns."""
     reports: list[JobReport] = []
     async with new_client(cluster, asynchronous=True) as dask, anyio.create_task_group() as beside:
-        if kill:
-            beside.start_soon(kill_the_busiest, dask)
+        if kill_when is not None:
+            beside.start_soon(kill_the_worker_of, jobs[0].account, dask, kill_when)
         reports += await run_partitions(dask, jobs, connect=connect, at_once=at_once, on_done=tell)
     return reports
 
 
-async def kill_the_busiest(dask: Any) -> None:
-    """A second after the start, as a machine that fails would."""
-    await anyio.sleep(1.0)
-    at_work = await dask.processing()
-    pids = await dask.run(os.getpid)
-    os.kill(pids[max(at_work, key=lambda worker: len(at_work[worker]))], signal.SIGKILL)
+async def kill_the_worker_of(account: str, dask: Any, when: Callable[[], object]) -> None:
+    """Without a word, as a machine that fails."""
+    await anyio.to_thread.run_sync(when)
+    at_work, pids = await dask.processing(), await dask.run(os.getpid)
+    os.kill(next(pids[worker] for worker, keys in at_work.items() if account in str(keys)), signal.SIGKILL)
 
 
 def tell(done: JobReport) -> None:
@@ -119,12 +121,20 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--files", type=int, default=2, help="files an account")
     parser.add_argument("--records", type=int, default=2_000, help="records a file")
     parser.add_argument("--at-once", type=int, default=1, help="jobs of one account at the same time")
-    parser.add_argument("--kill", action="store_true", help="kill a worker after a second")
+    parser.add_argument("--kill", action="store_true", help="kill a worker in the midst of a file")
     given = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder, accounts(given.accounts) as hubspots:
         jobs = [job for name in hubspots for job in files(Path(folder), name, given.files, given.records)]
         with start_cluster(n_workers=2, threads_per_worker=2, dashboard_address=None, silence_logs=50) as cluster:
-            reports = asyncio.run(backfill(cluster.scheduler_address, jobs, at_once=given.at_once, kill=given.kill))
+            midst = partial(next(iter(hubspots.values())).wait_for_requests, given.records // 200)
+            reports = asyncio.run(
+                backfill(
+                    cluster.scheduler_address,
+                    jobs,
+                    at_once=given.at_once,
+                    kill_when=midst if given.kill else None,
+                )
+            )
         for hubspot in hubspots.values():
             hubspot.assert_no_duplicates(KEY)
         there = sum(len(hubspot.created_meetings()) for hubspot in hubspots.values())
