@@ -18,7 +18,7 @@ root_doc = "index"
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 highlight_language = "text"
-pygments_dark_style = "one-dark"
+pygments_dark_style = "github-dark"
 
 default_role = "code"
 autodoc_member_order = "bysource"

@@ -1,7 +1,8 @@
 """The reference, from docstrings as they are written here: plain sentences, `names` in backticks, indented code.
 
 `.. public::` in a page documents names of a module; without names, all of its `__all__`, narrowed by `:from:` (what
-that module has too), `:beside:` (what it has not) and `:without:` (names).
+that module has too), `:beside:` (what it has not) and `:without:` (names). `:given:` leaves out how objects are made
+which one is given and does not make (the fields of Structs stay).
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ import re
 import sys
 from enum import Enum
 from types import ModuleType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from docutils import nodes
+from docutils.parsers.rst import directives
 from docutils.statemachine import StringList
+from msgspec import Struct
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.pycode import ModuleAnalyzer
@@ -33,13 +36,15 @@ class Public(SphinxDirective):
 
     required_arguments = 1
     has_content = True
-    option_spec: ClassVar[dict[str, Any]] = {"from": str, "beside": str, "without": str}
+    option_spec: ClassVar[dict[str, Any]] = {"from": str, "beside": str, "without": str, "given": directives.flag}
 
     def run(self) -> list[nodes.Node]:
         module = importlib.import_module(self.arguments[0])
         names = [line.strip() for line in self.content if line.strip()]
         lines: list[str] = []
         for name in names or self._all(module):
+            if "given" in self.options:
+                _given.add(f"{module.__name__}.{name}")
             lines += _directive(self.arguments[0], name, getattr(module, name))
         found = nodes.section()
         found.document = self.state.document
@@ -139,6 +144,16 @@ def _escaped(found: re.Match[str]) -> str:
     return found[0] if found[1] else f"\\{found[0]}"
 
 
+_given: set[str] = set()
+
+
+def _sign(
+    _app: Sphinx, what: str, name: str, thing: object, _options: object, signature: str | None, answer: str | None
+) -> tuple[str | None, str | None]:
+    made_by_us = what == "class" and name in _given and not issubclass(cast("type", thing), Struct)
+    return ("", None) if made_by_us else (signature, answer)
+
+
 _raw: dict[str, list[str]] = {}
 
 
@@ -178,6 +193,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     """Add what the pages use."""
     app.add_directive("public", Public)
     app.add_directive("commands", Commands)
+    app.connect("autodoc-process-signature", _sign)
     app.connect("autodoc-process-docstring", _prepare, priority=100)
     app.connect("autodoc-process-docstring", _restore, priority=900)
     app.connect("missing-reference", _resolve)

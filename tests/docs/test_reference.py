@@ -24,7 +24,7 @@ PUBLIC = (
     "hubspot_meetings_async.sync",
 )
 _DIRECTIVE = re.compile(r"^\.\. public:: (\S+)\n((?:   .*\n|\n)*)", re.MULTILINE)
-_OPTION = re.compile(r"^   :(\w+): (.*)$", re.MULTILINE)
+_OPTION = re.compile(r"^   :(\w+): ?(.*)$", re.MULTILINE)
 
 
 def documented() -> Counter[tuple[str, str]]:
