@@ -252,6 +252,22 @@ class TestRuns:
         assert [(report.requests, report.adds_up) for report in ends] == [(1, True)] * 2
         assert {attempt.run_id for attempt in heard} == {event.run_id for event in told}
 
+    async def test_a_micro_batch_that_can_not_begin_says_why(self) -> None:
+        """Here its key property is none."""
+        told: list[RunEvent] = []
+        async with (
+            Emulator(limit=None) as emulator,
+            Heard().client(emulator, on_run_event=told.append) as hubspot,
+            hubspot.micro_batch(key_property="nowhere") as batch,
+        ):
+            with pytest.raises(HubSpotError):
+                await batch.create({"nowhere": "x"})
+        started, ended = told
+        assert isinstance(started, RunStarted)
+        assert isinstance(ended, RunEnded)
+        assert isinstance(ended.error, HubSpotError)
+        assert (ended.report.pulled, ended.report.not_sent, ended.report.adds_up) == (1, 1, True)
+
     async def test_a_hook_that_raises_changes_nothing(self, caplog: pytest.LogCaptureFixture) -> None:
         """It is logged."""
 

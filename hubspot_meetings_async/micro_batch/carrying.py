@@ -82,7 +82,8 @@ class Carrying:
         if self._account.watch is not None:
             self._account.watch.started()
         try:
-            if self._queue.kind.begin is not None and not await self._began(self._queue.kind.begin):
+            begin = self._queue.kind.begin
+            if begin is not None and (error := await self._not_begun(begin)) is not None:
                 return
             carrier = self._carrier()
             while flight.pieces:
@@ -135,7 +136,8 @@ class Carrying:
 
     # ---- the way out
 
-    async def _began(self, begin: Callable[[], Any]) -> bool:
+    async def _not_begun(self, begin: Callable[[], Any]) -> HubSpotError | None:
+        """What must come before the batch; why it can not be sent, where that failed."""
         try:
             await begin()
         except HubSpotError as seen:
@@ -144,10 +146,14 @@ class Carrying:
                 error = TransportFailed(f"nothing was sent: {seen.message}", sent=False)
                 error.__cause__ = seen
             self._take()
-            for entry in self._entries:
-                entry.record.tell(NotSent(entry.record, entry.ordinal, "stopped", error))
-            return False
-        return True
+            outcomes: list[Outcome[Any, Any]] = [
+                NotSent(entry.record, entry.ordinal, "stopped", error) for entry in self._entries
+            ]
+            self._account.report.count(outcomes)
+            for outcome in outcomes:
+                outcome.record.tell(outcome)
+            return error
+        return None
 
     async def _send(self, body: bytes, trail: Trail) -> BatchResponse[Any] | None:
         if self._bound:
