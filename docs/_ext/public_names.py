@@ -107,16 +107,21 @@ def _written_of(module: str, name: str) -> list[str]:
 
 
 def as_rst(lines: list[str]) -> list[str]:
-    """A docstring as reStructuredText: code blocks are marked, and signs in prose stand for themselves."""
+    """A docstring as reStructuredText: code and tables are marked, and signs in prose stand for themselves."""
     made: list[str] = []
     in_code = in_section = False
     before = ""
+    rows = 0
     for line in lines:
-        depth = len(line) - len(line.lstrip())
+        if line.startswith("|"):
+            made += _table_row(line, rows)
+            rows += 1
+            continue
+        rows = 0
         if not line.strip():
             made.append(line)
             continue
-        if depth == 0:
+        if not line.startswith(" "):
             in_code = False
             in_section = bool(_SECTIONS.match(line))
         elif not in_code and not in_section and made and not made[-1].strip() and before:
@@ -125,6 +130,15 @@ def as_rst(lines: list[str]) -> list[str]:
         before = line
         made.append(line if in_code or _SECTIONS.match(line) else _prose(line))
     return made
+
+
+def _table_row(line: str, number: int) -> list[str]:
+    """A row of a table written as in Markdown; the second one is a line below the header."""
+    if number == 1:
+        return []
+    first, *others = (_prose(cell.strip()) for cell in line.strip("| ").split("|"))
+    begin = [".. list-table::", "   :header-rows: 1", ""] if number == 0 else []
+    return [*begin, f"   * - {first}", *(f"     - {cell}" for cell in others)]
 
 
 def _prose(line: str) -> str:
