@@ -10,6 +10,8 @@ from asyncio.subprocess import PIPE, Process
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from .forking import fork
+
 TOKEN = "pat-na1-canary-0123456789"
 
 _START = "from hubspot_meetings_async.cli import main; main()"
@@ -27,11 +29,14 @@ class Done(NamedTuple):
         return value
 
 
-async def start(*words: str, cwd: Path, token: str | None = TOKEN, code: str = _START, out: int = PIPE) -> Process:
+async def start(*words: str, cwd: Path, token: str | None = TOKEN, code: str | None = None, out: int = PIPE) -> Process:
+    """Start the command; with `code` of a test's own, a new Python that has imported nothing."""
     environment = {name: value for name, value in os.environ.items() if name != "HUBSPOT_ACCESS_TOKEN"}
     if token is not None:
         environment["HUBSPOT_ACCESS_TOKEN"] = token
     environment["PYTHONWARNINGS"] = "error"
+    if code is None:
+        return await fork(_START, words, cwd=cwd, environment=environment, out=out)
     return await asyncio.create_subprocess_exec(
         sys.executable, "-c", code, *words, stdin=PIPE, stdout=out, stderr=PIPE, cwd=cwd, env=environment
     )
