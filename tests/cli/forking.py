@@ -58,7 +58,9 @@ class _Child:
 def _ask(zygote: socket.socket, message: bytes, fds: list[int]) -> int:
     socket.send_fds(zygote, [len(message).to_bytes(4)], fds)
     zygote.sendall(message)
-    return int.from_bytes(zygote.recv(4, socket.MSG_WAITALL))
+    pid = zygote.recv(4, socket.MSG_WAITALL)
+    assert pid, "the process that forks has ended; what it says is on stderr"
+    return int.from_bytes(pid)
 
 
 @functools.cache
