@@ -165,7 +165,8 @@ def _sign(
     _app: Sphinx, what: str, name: str, thing: object, _options: object, signature: str | None, answer: str | None
 ) -> tuple[str | None, str | None]:
     made_by_us = what == "class" and name in _given and not issubclass(cast("type", thing), Struct)
-    return ("", None) if made_by_us else (signature, answer)
+    # As it stands, `<factory>` would keep the whole signature from being understood.
+    return ("", None) if made_by_us else (signature and signature.replace("<factory>", "..."), answer)
 
 
 _raw: dict[str, list[str]] = {}

@@ -137,6 +137,17 @@ async def test_a_push_that_was_cut_off_is_finished_with_its_links(tmp_path: Path
         assert not (tmp_path / "team.ics.journal").exists()
 
 
+async def test_a_push_that_goes_on_keeps_its_window(tmp_path: Path) -> None:
+    """The usual window moves with the days; a journal is of the events that it was begun with."""
+    (tmp_path / "team.ics").write_text(TEAM)
+    async with account() as (hubspot, _):
+        hubspot.portal.add_property("ical_uid", unique=True)
+        push = ["push", "team.ics", "--base-url", hubspot.url, "--journal", "j", "--json", "--no-attendees"]
+        first = await run(*push, "--from", "2026-11-03", "--until", "2026-11-11", cwd=tmp_path)
+        again = await run(*push, cwd=tmp_path)
+    assert (first.account["created"], again.account["settled_before"], again.account["pulled"]) == (2, 2, 0), again.err
+
+
 async def test_attendees_can_be_left_alone(tmp_path: Path) -> None:
     (tmp_path / "team.ics").write_text(TEAM)
     async with account() as (hubspot, ada):

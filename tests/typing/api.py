@@ -35,6 +35,7 @@ from hubspot_meetings_async import (
     to_contact,
     where,
 )
+from hubspot_meetings_async.calendars import Attendees, read_ics
 
 
 class OurMeeting(MeetingProperties, kw_only=True, omit_defaults=True):
@@ -140,6 +141,18 @@ async def bulk(hubspot: MeetingsClient) -> None:
     assert_type(run.report, Report)
     await hubspot.bulk.read([1, 2, 3], properties=["hs_meeting_title"])
     await hubspot.bulk.archive(["1"])
+
+
+async def calendar(hubspot: MeetingsClient) -> None:
+    """A calendar's events are records, and its people contacts."""
+    attendees = Attendees(hubspot)
+    events = read_ics("team.ics", owners={"ada@example.com": "77"})
+    assert_type(events, Iterator[Record])
+    async with hubspot.bulk.upsert(map(attendees.expect, events), id_property="ical_uid") as run:
+        async for outcome in run:
+            await attendees.note(outcome)
+    assert_type((await attendees.link()).without_contact, tuple[str, ...])
+    assert_type(await hubspot.contacts.by_email(["ada@example.com"]), dict[str, str])
 
 
 async def errors(hubspot: MeetingsClient) -> str | float | bool | tuple[str, ...] | None:
