@@ -125,7 +125,7 @@ async def the_same(store: Store, truth: dict[int, dict[str, str]], archived: set
         number: {name: one.get(name) for name in names} for number, one in truth.items()
     }
     assert {number for number, row in rows.items() if row["archived"] in (True, "true")} == archived
-    for number in sorted(linked - archived)[:20]:
+    for number in sorted(linked - archived)[:3]:
         assert len(await links_of(store, number)) == 1
 
 
