@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from . import instructions, memory, quota, race, startup
+from . import instructions, memory, quota, race, shared_quota, startup
 from .figures import Table, machine, said
 
 Measure = Callable[..., Iterator[Table]]
@@ -23,6 +23,7 @@ TABLES: dict[str, Measure] = {
     "startup": startup.measure,
     "memory": memory.measure,
     "quota": quota.measure,
+    "shared": shared_quota.measure,
 }
 TEXTS = {
     "limiter": "benchmarks.limiter_sim",

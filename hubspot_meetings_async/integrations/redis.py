@@ -162,7 +162,7 @@ class RedisQuota(QuotaGate):
         limits: Limits | None = None,
         bulk_share: float = 0.2,
         reserve: int = 0,
-        timeout_s: float = 0.25,
+        timeout_s: float = 1.0,
         processes: int = 4,
     ) -> None:
         for word, value in (("account", account), ("app", app)):

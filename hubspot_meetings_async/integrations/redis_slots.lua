@@ -14,6 +14,7 @@ local PATIENCE_US = 2000000  -- a probe that hangs must not hang everybody
 local FIRST_PAUSE_US = 250000
 local LONGEST_WISH_US = 86400000000
 local LONGEST_WAIT_US = 250000
+local AHEAD_US = 10000       -- a slot that comes free so soon is given away with the time to wait for it
 
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
@@ -141,13 +142,17 @@ limit = math.max(1, limit - foreign)
 
 local function waits(lane) return redis.call('ZCOUNT', WAITING[lane], text(now), '+inf') end
 
-local function next_free_at()
-  local first = nil
+-- When the slot after so many others comes free.
+local function free_at(others)
+  local times = {}
   for lane = 0, 1 do
-    local found = redis.call('ZRANGEBYSCORE', SLOTS[lane], '(' .. text(now), '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
-    if found[2] then first = math.min(first or tonumber(found[2]), tonumber(found[2])) end
+    local found = redis.call(
+      'ZRANGEBYSCORE', SLOTS[lane], '(' .. text(now), '+inf', 'WITHSCORES', 'LIMIT', 0, others + 1
+    )
+    for i = 2, #found, 2 do times[#times + 1] = tonumber(found[i]) end
   end
-  return first or now + LONGEST_WAIT_US
+  table.sort(times)
+  return times[others + 1] or now + LONGEST_WAIT_US
 end
 
 -- One pace for all: a process that reckons a slower one would have more of a burst to spend.
@@ -156,23 +161,24 @@ local function pace(wanted)
   return math.floor((7 * get('pace') + wanted.pace_us) / 8)
 end
 
--- When to ask again; 0 for now.
-local function again_at(wanted)
+-- When this one may go, as things are.
+local function goes_at(wanted)
   if opened_at() > now then return opened_at() end
   local free = limit - used[0] - used[1]
-  if free <= 0 then return next_free_at() end
   local bulk_slots = math.min(wanted.bulk_slots, limit - 1)
   if wanted.lane == 0 then
-    if used[0] >= limit - bulk_slots and waits(1) > 0 then return next_free_at() end
-    return 0
+    if used[0] >= limit - bulk_slots and waits(1) > 0 then return free_at(0) + AHEAD_US + 1 end
+    return free > 0 and now or free_at(-free)
   end
-  if used[1] >= bulk_slots and free <= math.max(wanted.reserve, waits(0)) then return next_free_at() end
-  local paced_at = get('tat') - (wanted.burst - 1) * pace(wanted)
-  return paced_at > now and paced_at or 0
+  local kept_free = used[1] < bulk_slots and 0 or math.max(wanted.reserve, waits(0))
+  local slot_at = free > kept_free and now or free_at(kept_free - free)
+  return math.max(slot_at, get('tat') - (wanted.burst - 1) * pace(wanted))
 end
 
+local granted, wait, waiting = 0, 0, 0
+
 local function take(wanted)
-  redis.call('ZADD', SLOTS[wanted.lane], now + said.lease_us + said.rest_us, wanted.id)
+  redis.call('ZADD', SLOTS[wanted.lane], now + wait + said.lease_us + said.rest_us, wanted.id)
   if get('shut') == 1 then set('probe_at', now) end
   if wanted.lane == 0 then
     if waits(1) > 0 then set('owed', math.min(get('owed') + 1, wanted.most_owed)) end
@@ -185,15 +191,14 @@ local function take(wanted)
   used[wanted.lane] = used[wanted.lane] + 1
 end
 
-local granted, wait, waiting = 0, 0, 0
 local wanted = said.wanted
 if wanted then
-  local at = again_at(wanted)
-  if at <= now then
-    granted = 1
+  local at = goes_at(wanted)
+  if at <= now + AHEAD_US then
+    granted, wait = 1, math.max(0, at - now)
     take(wanted)
   else
-    wait = math.max(200, math.min(at - now, LONGEST_WAIT_US))
+    wait = math.min(at - now - AHEAD_US, LONGEST_WAIT_US)
   end
   redis.call('ZREMRANGEBYSCORE', WAITING[wanted.lane], '-inf', text(now))
   if granted == 0 or wanted.more then

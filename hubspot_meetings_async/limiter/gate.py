@@ -37,8 +37,8 @@ class QuotaGate:
         assumed: The limit is a guess, which the first `X-HubSpot-RateLimit-Max` replaces. When False it stays, unless
             that header tells a lower one.
         probe_first: Let one call find out how full the window is before the others go.
-        bulk_rate: Pace of the bulk lane, as a multiple of limit / window_s. From the fourth window on it follows the
-            answer times, with a quarter of this margin.
+        bulk_rate: Pace of the bulk lane, as a multiple of limit / window_s; from the fourth window on, of what answer
+            times leave of that.
         bulk_burst: Bulk calls that may go at once after a rest.
         bulk_share: Share of the slots that bulk keeps, when it wants them, under a flood of interactive calls.
         reserve: Slots that bulk leaves free for interactive calls (beyond its own share); each costs throughput.

@@ -27,6 +27,8 @@ __all__ = ["SharedTurnstile"]
 # A slot of which nothing more is heard counts as stamped after this time: whoever held it has crashed.
 _LEASE_S = 15.0
 _RETRY_S = 0.5
+_TRIAL_S = 2.0
+_MOST_UNTOLD = 500
 # Whoever is next to the store would always be first when a slot comes free. So each comes a bit late: by this part of
 # the window, times its share of the slots in use among those that wait; and a bit by chance.
 _LATE = 1 / 2000
@@ -130,7 +132,7 @@ class SharedTurnstile(Turnstile):
         now = self.now()
         if self._away and now < self._retry_at:
             return await self._cleared_alone(turn)
-        self._retry_at = now + _RETRY_S
+        self._retry_at = now + _TRIAL_S
         try:
             granted_at = await self._asked(turn)
         except StoreAway as away:
@@ -171,6 +173,8 @@ class SharedTurnstile(Turnstile):
         while not self.shutter.overtook(turn.began_at):
             heard = await self._exchange(self._wish(turn, ticket))
             if heard.granted:
+                if heard.wait_us:
+                    await asyncio.sleep(heard.wait_us / 1e6)
                 return None if self.shutter.overtook(turn.began_at) else heard.at
             await asyncio.sleep(heard.wait_us / 1e6 + self._late_s(heard))
         return None
@@ -257,8 +261,10 @@ class SharedTurnstile(Turnstile):
         self._kept = {name: kept for name, kept in self._kept.items() if kept[1] > now}
 
     def _note(self, ended: Ended, stamped_by: float) -> None:
-        if not self._away:
-            self._ended.append((ended, stamped_by))
+        self._ended.append((ended, stamped_by))
+        if len(self._ended) > 2 * _MOST_UNTOLD:
+            # Slots in use are told of by themselves when the store is back.
+            del self._ended[:_MOST_UNTOLD]
 
     # --- the store --------------------------------------------------------------------------------------------------
 
@@ -283,7 +289,7 @@ class SharedTurnstile(Turnstile):
             heard = await self._store.exchange(self._message(epoch, told, wanted, kept))
             while heard.unknown:
                 heard = await self._store.exchange(self._message(heard.epoch, told, wanted, self._what_is_kept()))
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, StoreAway):
             # Nobody knows if it was heard; it may be said twice.
             self._ended = told + self._ended
             raise
@@ -325,11 +331,10 @@ class SharedTurnstile(Turnstile):
             self.dispatch()
 
     def _lose(self, away: StoreAway) -> None:
-        self._ended.clear()
+        self._retry_at = self.now() + _RETRY_S
         if self._away:
             return
         self._away = True
-        self._retry_at = self.now() + _RETRY_S
         self._asking = None
         if self._part is None:
             self._part = self._fair_part()

@@ -102,12 +102,12 @@ class Granted(msgspec.Struct, frozen=True, kw_only=True):
     """The store's answer.
 
     Attributes:
-        granted: The slot is yours.
+        granted: The slot is yours, after `wait_us`.
         unknown: The store has another memory than the message took for granted, and did nothing else: say what you
             keep, and name its epoch.
         epoch: The store's memory.
         at: The store's clock in microseconds.
-        wait_us: Ask again after this time.
+        wait_us: When it is not, ask again after this time.
         in_use: Slots in use, all processes together.
         processes: Processes heard of lately.
         waiting: Those of them that wait in the lane of the slot that was wanted.

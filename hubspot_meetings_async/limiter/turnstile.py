@@ -36,9 +36,8 @@ LATE_STAMP_S = 1.0
 _MEAN_WEIGHT = 0.02
 # What a bet on the learned jitter of stamps must gain, as part of the window. Less is not worth a 429 now and then.
 _WORTH_A_BET = 0.005
-# From the fourth window on bulk is spread evenly, at a quarter of the margin that makes up for lost time before.
+# From the fourth window on bulk is spread evenly.
 _EVEN_AFTER_WINDOWS = 3
-_EVEN_MARGIN = 0.25
 # The pace makes up for interactive calls up to this part of the limit; a flood is kept off by the share instead.
 MOST_OWED = 10
 # Max counts calls per ten seconds where no interval header says otherwise.
@@ -402,13 +401,11 @@ class Turnstile:
 
     def _pace_per_s(self, limit: int, now: float) -> float:
         """How fast bulk should go, for so many slots."""
-        window_s, margin = self.ledger.window_s, self.settings.bulk_rate - 1
-        if now < self._even_from_at:
-            return limit / window_s * (1 + margin)
         # A slot comes back after the window and the time it was busy. Calls spread over the window alone leave the end
-        # of each such cycle empty, and whoever comes then waits for the next one. So spread them over the cycle, with
-        # little more than the pace it has; this can cost part of a cycle once, which a run of seconds should not pay.
-        return limit / (window_s + self._busy_s) * (1 + margin * _EVEN_MARGIN)
+        # of each such cycle empty, and whoever comes then waits for the next one. So spread them over the cycle; this
+        # can cost part of a cycle once, which a run of seconds should not pay.
+        cycle_s = self.ledger.window_s + (self._busy_s if now >= self._even_from_at else 0.0)
+        return self.settings.bulk_rate * limit / cycle_s
 
     # --- the day ----------------------------------------------------------------------------------------------------
 
