@@ -1,6 +1,6 @@
 """`MicroBatch`: many tasks each await one call, and the calls travel together.
 
-This module knows when a batch closes (count, bytes, linger, quota), deadlines, and the lifetime of the whole. It must
+This module knows when a batch closes (count, bytes, linger, quota), and the lifetime of the whole. It must
 not know HTTP, or what follows an answer.
 
     submit → Keys → Queue ──full, or linger over──→ ticket: a task that waits for quota
@@ -21,7 +21,7 @@ import anyio
 from msgspec import Struct
 
 from ..bulk.events import OnRunEvent, watch
-from ..bulk.outcomes import Ambiguous, NotSent
+from ..bulk.outcomes import NotSent
 from ..deadlines import deadline_at, forget_deadline
 from ..errors import ConfigurationError, DeadlineExceeded, InvalidRecord
 from ..inputs import MAX_INPUTS, Record
@@ -32,6 +32,8 @@ from .answers import meeting_of
 from .carrying import Carrying
 from .kinds import Kinds
 from .queues import Broken, Job, Keys, Kind, Place, Queue, Recent, Told
+from .spacing import Spacing
+from .waiting import Waiting
 
 if TYPE_CHECKING:
     from anyio.abc import TaskGroup
@@ -42,12 +44,6 @@ S = TypeVar("S", bound=Struct)
 
 MAX_BYTES: Final = 1_000_000
 """JSON of one request, as in bulk runs."""
-
-_STEADY: Final = 0.8
-"""Share of the quota that batches which are not full may take in the long run, evenly spaced."""
-_BURST: Final = 0.2
-"""Share of it that they may take at once after a rest. Together a window's worth: who spends it all at its beginning
-waits for its end."""
 
 
 class MicroBatch:
@@ -103,8 +99,7 @@ class MicroBatch:
         self._linger_s = linger_s
         self._max_inputs = max_inputs
         self._max_bytes = max_bytes
-        self._call_s = call_s
-        self._quota = quota
+        self._spacing = Spacing(quota)
         self._wait_estimate_s = wait_estimate_s
         self._policy = policy
         self._budget = budget
@@ -116,13 +111,10 @@ class MicroBatch:
         self._queues: dict[object, Queue] = {}
         self._keys = Keys()
         self._created = Recent()
-        self._pending: dict[Told, tuple[float, Job]] = {}
-        """Who waits, since when and for what; in the order of their deadlines, which are all alike far away."""
-        self._deadline: asyncio.TimerHandle | None = None
+        self._waiting = Waiting(call_s=call_s, on_left=self._left, guarded=self._guarded)
         self._ripe: deque[Queue] = deque()
         self._tickets: deque[Carrying] = deque()
         self._paced: asyncio.TimerHandle | None = None
-        self._paid_until = 0.0
         self._tasks: TaskGroup | None = None
         self._loop = cast("asyncio.AbstractEventLoop", None)  # until it is opened
         self._closing = False
@@ -130,7 +122,7 @@ class MicroBatch:
 
     def __repr__(self) -> str:
         state = "closed" if self._ended else "closing" if self._closing else "open" if self._tasks else "not open"
-        return f"<MicroBatch {state}, {len(self._pending)} waiting>"
+        return f"<MicroBatch {state}, {len(self._waiting)} waiting>"
 
     # ---- the calls
 
@@ -229,27 +221,35 @@ class MicroBatch:
             queue = Queue(make(), name, max_inputs=self._max_inputs, max_bytes=self._max_bytes)
         job = self._job(queue, item)
         now = loop.time()
+        ends_at = deadline_at()
+        if ends_at < math.inf:
+            self._need_time(job, now, ends_at)
         told: Told = loop.create_future()
-        job.awaited_by(told)
-        self._pending[told] = (now, job)
-        own: asyncio.TimerHandle | None = None
+        self._waiting.join(loop, told, job, now, ends_at)
         try:
-            if (ends_at := deadline_at()) < math.inf:
-                self._need_time(job, now, ends_at)
-                own = loop.call_at(ends_at, self._guarded, self._give_up, told, job, ends_at - now)
             if job.place is Place.PARKED and self._keys.claim(job):
                 self._enqueue(job, now)
-            if self._deadline is None and self._call_s is not None:
-                self._deadline = loop.call_at(now + self._call_s, self._expire)
             outcome = await told
         finally:
-            if own is not None:
-                own.cancel()
-            if self._pending.pop(told, None) is not None:
-                self._leave(job)
-            if self._closing and not self._pending:
+            self._waiting.leave(told)
+            if self._closing and not self._waiting:
                 self._drained.set()
         return meeting_of(outcome, queue.kind.operation.name)
+
+    def _need_time(self, job: Job, now: float, ends_at: float) -> None:
+        """Raise DeadlineExceeded at once for a call that can not be in time."""
+        wait_s = 0.0
+        if job.place is Place.PARKED and self._keys.has_free(job) and not job.queue.has_room:
+            wait_s = self._wait_estimate_s()  # a request of its own would stand behind all others
+        if ends_at - now <= wait_s:
+            if not job.waiting:
+                job.queue.shared.pop(job.entry.key or "", None)
+            raise DeadlineExceeded(
+                f"HubSpot's quota has no room for another {wait_s:.1f} s at least, and the call has "
+                f"{max(0.0, ends_at - now):.1f} s left; nothing was sent",
+                sent=False,
+                timeout=True,
+            )
 
     def _need_open(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._tasks is None:
@@ -287,7 +287,7 @@ class MicroBatch:
         elif queue.timer is None and not queue.ripe and queue.uncovered:
             queue.timer = self._loop.call_at(now + self._linger_s, self._linger_over, queue)
 
-    def _leave(self, job: Job) -> None:
+    def _left(self, job: Job) -> None:
         """A task waits no longer."""
         job.waiting -= 1
         if job.waiting:
@@ -317,9 +317,8 @@ class MicroBatch:
     def _send_ripe(self) -> None:
         """Send batches that are not full; spaced out where quota is scarce, in turn."""
         while self._ripe:
-            now = self._loop.time()
-            may_at = self._paid_until - self._burst_s()
-            if now < may_at:
+            may_at = self._spacing.may_at()
+            if self._loop.time() < may_at:
                 if self._paced is None:
                     self._paced = self._loop.call_at(may_at, self._pace_over)
                 return
@@ -331,18 +330,6 @@ class MicroBatch:
     def _pace_over(self) -> None:
         self._paced = None
         self._guarded(self._send_ripe)
-
-    def _burst_s(self) -> float:
-        """How far ahead of the even spacing a batch that is not full may go."""
-        return math.inf if self._closing else _BURST / _STEADY * self._quota().window_s
-
-    def _pay(self) -> None:
-        """A request takes its share of the quota."""
-        stats = self._quota()
-        spacing_s = stats.window_s / stats.limit / _STEADY if stats.limit else 0.0
-        now = self._loop.time()
-        # No debts beyond that: when full batches have taken the quota, the limiter says how long to wait.
-        self._paid_until = min(max(self._paid_until, now), now + self._burst_s()) + spacing_s
 
     def _open_ticket(self, queue: Queue) -> None:
         run_id = f"{self._trace_prefix}b{self._batches}"
@@ -361,7 +348,7 @@ class MicroBatch:
         self._tickets.append(carrying)
         self._called.set()
         queue.tickets += 1
-        self._pay()
+        self._spacing.pay(self._loop.time())
 
     def _bound(self, queue: Queue) -> None:
         """A ticket has become a batch, or was not needed."""
@@ -393,51 +380,6 @@ class MicroBatch:
             while self._tickets:
                 tasks.start_soon(self._tickets.popleft().carry, name="micro-batch")
 
-    # ---- deadlines
-
-    def _expire(self) -> None:
-        """Tell those whose time is over."""
-        self._deadline = None
-        now = self._loop.time()
-        while self._pending:
-            told, (since, job) = next(iter(self._pending.items()))
-            due_at = since + (self._call_s or 0.0)
-            if due_at > now:
-                self._deadline = self._loop.call_at(due_at, self._expire)
-                return
-            self._guarded(self._give_up, told, job, self._call_s)
-            self._pending.pop(told, None)
-
-    def _need_time(self, job: Job, now: float, ends_at: float) -> None:
-        """Raise DeadlineExceeded at once for a call that can not be in time."""
-        wait_s = 0.0
-        if job.place is Place.PARKED and self._keys.has_free(job) and not job.queue.has_room:
-            wait_s = self._wait_estimate_s()  # a request of its own would stand behind all others
-        if ends_at - now <= wait_s:
-            raise DeadlineExceeded(
-                f"HubSpot's quota has no room for another {wait_s:.1f} s at least, and the call has "
-                f"{max(0.0, ends_at - now):.1f} s left; nothing was sent",
-                sent=False,
-                timeout=True,
-            )
-
-    def _give_up(self, told: Told, job: Job, seconds: float) -> None:
-        if not told.done():
-            told.set_result(self._too_late(job, seconds))
-        if self._pending.pop(told, None) is not None:
-            self._leave(job)
-
-    def _too_late(self, job: Job, seconds: float) -> Ambiguous[Any] | NotSent[Any]:
-        in_doubt = job.carriage is not None and job.carriage.in_doubt(job.entry)
-        error = DeadlineExceeded(
-            f"the call's {seconds:.3g} s are over, waits for its batch and for quota and repeats included",
-            sent=in_doubt,
-            timeout=True,
-        )
-        if in_doubt and job.queue.kind.operation.name == "create":
-            return Ambiguous(job, job.entry.ordinal, "timeout", error)
-        return NotSent(job, job.entry.ordinal, "deadline", error)
-
     def _guarded(self, step: Callable[..., None], *args: object) -> None:
         """A step in a callback of the loop, where nobody would see an error: all who wait get it."""
         if self._ended:
@@ -445,8 +387,8 @@ class MicroBatch:
         try:
             step(*args)
         except Exception as bug:  # noqa: BLE001 - nobody may wait for ever because of a bug
-            for _, job in tuple(self._pending.values()):
-                job.tell(Broken(bug))
+            broken = Broken(bug)
+            self._waiting.tell_all(lambda _: broken)
 
     # ---- from the beginning to the end
 
@@ -466,7 +408,7 @@ class MicroBatch:
     ) -> None:
         tasks = cast("TaskGroup", self._tasks)
         cancelled = isinstance(error, anyio.get_cancelled_exc_class())
-        self._closing = True
+        self._closing = self._spacing.ends = True
         try:
             if not cancelled:
                 await self._drain()
@@ -487,12 +429,12 @@ class MicroBatch:
                 queue.ripe = True
                 self._ripe.append(queue)
         self._send_ripe()
-        if self._pending:
+        if self._waiting:
             await self._drained.wait()
 
     def _forget(self) -> None:
-        for timer in (self._deadline, self._paced, *(queue.timer for queue in self._queues.values())):
+        self._waiting.stop()
+        for timer in (self._paced, *(queue.timer for queue in self._queues.values())):
             if timer is not None:
                 timer.cancel()
-        for _, job in tuple(self._pending.values()):
-            job.tell(NotSent(job, job.entry.ordinal, "cancelled"))
+        self._waiting.tell_all(lambda job: NotSent(job, job.entry.ordinal, "cancelled"))
