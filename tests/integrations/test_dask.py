@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 import random
+import secrets
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
@@ -16,7 +17,9 @@ from typing import Any, cast
 import anyio
 import pytest
 from distributed import Client, LocalCluster
+from redis.asyncio import Redis
 
+from benchmarks.redis_server import RedisServer
 from examples.many_accounts.main import accounts, backfill, files, main
 from hubspot_meetings_async import (
     PROFESSIONAL,
@@ -28,6 +31,7 @@ from hubspot_meetings_async import (
 )
 from hubspot_meetings_async.emulator import Emulator, Fault, FaultRule, ThreadedEmulator
 from hubspot_meetings_async.integrations.dask import Job, JobReport, Share, run_partitions
+from hubspot_meetings_async.integrations.redis import RedisQuota
 
 KEY = "booking_ref"
 TOKENS = {"acme": "pat-na1-c4n4ryac-me", "bolt": "pat-eu1-c4n4rybo-lt", "gone": "pat-na1-c4n4rygo-ne"}
@@ -43,6 +47,23 @@ def connect(urls: Mapping[str, str], share: Share) -> MeetingsClient:
     """On the worker: the token is found there."""
     token = os.environ[variable(share.account)]
     return MeetingsClient(token, base_url=urls[share.account], limiter=share.limiter(PROFESSIONAL))
+
+
+def connect_and_note(notes: Path, urls: Mapping[str, str], share: Share) -> MeetingsClient:
+    """Says what part it was given."""
+    limit = share.limiter(PROFESSIONAL).stats().limit
+    (notes / secrets.token_hex(8)).write_text(f"{share.account} {limit} of {limit * share.of}")
+    return connect(urls, share)
+
+
+@asynccontextmanager
+async def connect_by_redis(redis: str, urls: Mapping[str, str], share: Share) -> AsyncIterator[MeetingsClient]:
+    token = os.environ[variable(share.account)]
+    async with (
+        RedisQuota(redis, account=share.account) as quota,
+        MeetingsClient(token, base_url=urls[share.account], limiter=quota) as hubspot,
+    ):
+        yield hubspot
 
 
 def some_records(count: int) -> Iterator[dict[str, str]]:
@@ -170,19 +191,57 @@ async def test_accounts_and_files(dask: Client, hubspots: dict[str, ThreadedEmul
     assert refs(hubspots["bolt"]) == expected(range(150))
 
 
-async def test_partitions_of_one_account_share_its_quota(
+async def test_jobs_of_one_account_have_equal_parts(
     dask: Client, hubspots: dict[str, ThreadedEmulator], tmp_path: Path
 ) -> None:
-    """At the same time when asked for, each with its part; HubSpot refuses none."""
-    hubspots["acme"].set_limits(limit=20)
-    jobs = [
-        job(tmp_path, "acme", partition(tmp_path, name, numbers), name=name, options={})
-        for name, numbers in (("one", range(700)), ("two", range(700, 1_400)))
+    """As many as run at the same time; alone, a job has the whole."""
+    jobs = [job(tmp_path, "acme", partition(tmp_path, name, range(9)), name=name, options={}) for name in ("x", "y")]
+    jobs.append(job(tmp_path, "bolt", partition(tmp_path, "z", range(9))))
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    await run_partitions(dask, jobs, connect=partial(connect_and_note, notes, urls(hubspots)), at_once=2)
+    assert sorted(note.read_text() for note in notes.iterdir()) == [
+        "acme 95 of 190",
+        "acme 95 of 190",
+        "bolt 190 of 190",
     ]
-    reports = await run_partitions(dask, jobs, connect=partial(connect, urls(hubspots)), at_once=2)
-    assert [accounted(report) for report in reports] == [700, 700]
-    assert refs(hubspots["acme"]) == expected(range(1_400))
+
+
+async def test_jobs_of_one_account_share_its_quota_by_redis(
+    dask: Client, hubspots: dict[str, ThreadedEmulator], tmp_path: Path, redis_server: RedisServer
+) -> None:
+    """Whatever limiter `connect` gives its client."""
+    jobs = [
+        job(tmp_path, "acme", partition(tmp_path, f"{part}", range(part * 500, part * 500 + 500)), name=str(part))
+        for part in range(2)
+    ]
+    ask = partial(connect_by_redis, redis_server.url, urls(hubspots))
+    reports = await run_partitions(dask, jobs, connect=ask, at_once=2)
+    assert [accounted(report) for report in reports] == [500, 500]
     hubspots["acme"].assert_within_limits()
+    async with Redis.from_url(redis_server.url) as redis:
+        state = await redis.keys("{hubspot:acme:*}:state")
+    assert state
+
+
+@pytest.mark.soak
+async def test_all_of_the_quota_is_used_by_jobs_that_share_it(
+    dask: Client, hubspots: dict[str, ThreadedEmulator], tmp_path: Path, redis_server: RedisServer
+) -> None:
+    """Two jobs, one much longer than the other; none of their calls is refused."""
+    hubspots["acme"].set_limits(limit=50)
+    jobs = [
+        job(tmp_path, "acme", partition(tmp_path, "long", range(15_000)), name="long", options={}),
+        job(tmp_path, "acme", partition(tmp_path, "short", range(15_000, 18_000)), name="short", options={}),
+    ]
+    ask = partial(connect_by_redis, redis_server.url, urls(hubspots))
+    began = anyio.current_time()
+    reports = await run_partitions(dask, jobs, connect=ask, at_once=2)
+    took_s = anyio.current_time() - began
+    assert [accounted(report) for report in reports] == [15_000, 3_000]
+    hubspots["acme"].assert_within_limits()
+    # 180 calls at 5 a second are 36 s; with equal parts, the long job alone would take 60.
+    assert took_s < 50
 
 
 @pytest.mark.parametrize("operation", ["update", "upsert", "archive"])
