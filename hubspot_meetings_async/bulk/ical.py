@@ -23,7 +23,7 @@ from .lines import Broken, Lines, Unreadable
 __all__ = ["EventSettings", "Happening", "Reader", "need_icalendar"]
 
 _MOST_KEPT: Final = 64 * 1024 * 1024
-_MOST_BARREN: Final = 50
+_MOST_BARREN: Final = 10
 
 
 def need_icalendar() -> None:

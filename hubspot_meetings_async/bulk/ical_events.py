@@ -32,6 +32,9 @@ Span = Moment | tuple[Moment, Moment | timedelta]
 KEY_PROPERTY: Final = "ical_uid"
 _MOST_PEOPLE: Final = 2_000
 _YEAR: Final = timedelta(days=365)
+_LONGEST: Final = 10 * _YEAR
+_YEARS: Final = range(1500, 2501)
+"""Of which meetings may be: whatever is done with them stays within what can be counted."""
 
 
 class EventSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -173,6 +176,8 @@ def event_of(part: Part, zones: Zones, *, cancelled: bool = False) -> Event:
     )
     if event.length < timedelta(0):
         raise Unreadable("the event ends before it begins")
+    if event.length > _LONGEST:
+        raise Unreadable(f"the event lasts {event.length.days:,} days; {_LONGEST.days:,} are the most")
     return event
 
 
@@ -209,10 +214,7 @@ def instant(moment: Moment, zones: Zones) -> datetime:
     """When it is, in UTC; a day is its midnight."""
     if not isinstance(moment, datetime):
         moment = datetime.combine(moment, time(), tzinfo=zones.default or UTC)
-    try:
-        return moment.astimezone(UTC)
-    except OverflowError as error:
-        raise Unreadable(f"{moment.isoformat()} is beyond the years that can be counted") from error
+    return moment.astimezone(UTC)
 
 
 # ---- values ------------------------------------------------------------------------------------------------------
@@ -235,6 +237,8 @@ def _at(found: Property, value: str, zones: Zones) -> Moment:
     if match is None:
         raise Unreadable(f"line {found.line}: {found.name} is no date or time: {value.strip()[:40]!r}")
     year, month, day = int(match[1]), int(match[2]), int(match[3])
+    if year not in _YEARS:
+        raise Unreadable(f"line {found.line}: {found.name} is in the year {year}: {value.strip()!r}")
     try:
         if match[4] is None:
             return date(year, month, day)

@@ -22,7 +22,6 @@ MOST: Final = 10_000
 _MOST_STEPS: Final = 200_000
 """Occurrences from the first one on that an expansion goes through, at most."""
 
-_EARLIEST: Final = 1900
 _SLACK: Final = timedelta(days=2)
 _RULE = re.compile(r"[A-Z-]+=[A-Z0-9,+-]+(?:;[A-Z-]+=[A-Z0-9,+-]+)*")
 _PER_DAY: Final = {"YEARLY": 1, "MONTHLY": 1, "WEEKLY": 1, "DAILY": 1, "HOURLY": 24}
@@ -147,6 +146,8 @@ def _need_bounded(rule: str, event: Event, until: datetime) -> None:
     if not _RULE.fullmatch(rule):
         raise Unreadable(f"RRULE is not written as NAME=VALUE;…: {rule[:80]!r}")
     pieces = dict(piece.split("=", 1) for piece in rule.split(";"))
+    if len(pieces) != rule.count(";") + 1 or {"COUNT", "UNTIL"} <= pieces.keys():
+        raise Unreadable(f"it says twice how it repeats, or both COUNT and UNTIL: {rule[:80]!r}")
     per_day = _PER_DAY.get(pieces.get("FREQ", ""))
     if per_day is None:
         raise Unreadable(
@@ -161,11 +162,11 @@ def _need_bounded(rule: str, event: Event, until: datetime) -> None:
         raise Unreadable(f"an hourly repetition is taken without BY… only, not {rule[:80]!r}")
     for name in ("BYHOUR", "BYMINUTE", "BYSECOND"):
         per_day *= len(by.get(name, "1"))
-    if event.start.year < _EARLIEST:
-        raise Unreadable(f"it has repeated since {event.start.year}; {_EARLIEST} is the earliest year taken")
     days = max((until.date() - _date(event.start)).days, 1)
     if days * per_day > _MOST_STEPS:
-        raise Unreadable(f"it would take place {days * per_day:,} times until {until:%Y-%m-%d}: {rule[:80]!r}")
+        raise Unreadable(
+            f"it may take place {days * per_day:,} times from {event.start:%Y} to {until:%Y}: {rule[:80]!r}"
+        )
 
 
 def _date(moment: Moment) -> date:

@@ -327,11 +327,14 @@ class TestBrokenEvents:
             (["DTEND:20261301T000000Z"], "line 6: DTEND is no date or time"),
             (["DTEND:20261031T000000Z"], "ends before it begins"),
             (["DURATION:1h"], "line 6: DURATION is no duration"),
+            (["DURATION:P99999W"], "the event lasts 699,993 days"),
+            (["DTEND:99991231T235959Z"], "line 6: DTEND is in the year 9999"),
             (["SUMMARY"], "line 6 is not written as NAME:VALUE"),
             (["RRULE:FREQ=SOMETIMES"], "SOMETIMES"),
             (["RRULE:FREQ=DAILY;UNTIL=never"], "can not be worked out"),
             (["RRULE:FREQ=DAILY;COUNT=x"], "can not be worked out"),
             (["RRULE:FREQ=WEEKLY;BYDAY=XX"], "can not be worked out"),
+            (["RRULE:FREQ=DAILY;COUNT=3;UNTIL=20261231T000000Z"], "both COUNT and UNTIL"),
             (["RRULE:nonsense"], "RRULE is not written as NAME=VALUE"),
         ],
     )
@@ -394,7 +397,10 @@ class TestHostileFiles:
         assert time.monotonic() - began < 5
 
     def test_rules_from_the_beginning_of_time(self) -> None:
-        assert "1900" in broken(event("RRULE:FREQ=DAILY", start="DTSTART:00010101T000000Z")).reason
+        assert "in the year 1:" in broken(event("RRULE:FREQ=DAILY", start="DTSTART:00010101T000000Z")).reason
+        assert "may take place" in broken(event("RRULE:FREQ=HOURLY", start="DTSTART:19000101T000000Z")).reason
+        assert len(read(calendar(event("RRULE:FREQ=YEARLY", start="DTSTART;VALUE=DATE:16040229")))) == 0
+        assert len(read(calendar(event("RRULE:FREQ=YEARLY", start="DTSTART;VALUE=DATE:16040301")))) == 1
 
     def test_rules_that_no_day_satisfies_are_looked_at_a_few_times_only(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(ical, "_MOST_BARREN", 2)
