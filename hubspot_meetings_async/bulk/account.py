@@ -69,9 +69,15 @@ class Account:
     def snapshot(self, *, ended: bool) -> Report:
         """The report as it is now."""
         if not ended:
-            # The loop's clock, also from a callback of the loop: anyio knows its own only in a task.
-            self.report.seconds = asyncio.get_running_loop().time() - self.began_at
+            self.bring_up_to_date()
         return self.report.snapshot()
+
+    def bring_up_to_date(self) -> None:
+        """What the report says of time: not with every batch, since it costs as much as ten records."""
+        # The loop's clock, also from a callback of the loop: anyio knows its own only in a task.
+        self.report.seconds = asyncio.get_running_loop().time() - self.began_at
+        if self._sent_between is not None:
+            self.report.quota_use = self._quota_use(*self._sent_between)
 
     # ---- settling
 
@@ -163,7 +169,6 @@ class Account:
         if trail.first_sent_at is not None and trail.last_sent_at is not None:
             first_at, last_at = self._sent_between or (trail.first_sent_at, trail.last_sent_at)
             self._sent_between = (min(first_at, trail.first_sent_at), max(last_at, trail.last_sent_at))
-            report.quota_use = self._quota_use(*self._sent_between)
         trail.requests = trail.retries = trail.rate_limited = trail.bytes_sent = trail.bytes_received = 0
 
     def _quota_use(self, first_at: float, last_at: float) -> float | None:

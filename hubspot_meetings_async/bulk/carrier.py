@@ -131,7 +131,7 @@ class Carrier:
 
     async def _turn(self, piece: Piece) -> None:
         """Wait until it is of use to try (again)."""
-        if self._paused_until > anyio.current_time():
+        if self._paused_until and self._paused_until > anyio.current_time():
             await anyio.sleep_until(self._paused_until)
             if self._account.watch is not None:
                 self._account.watch.resumed()

@@ -1,8 +1,8 @@
-"""The bulk engine: a feeder, workers and the streams between them.
+"""The bulk engine: a feeder, workers and what is handed over between them.
 
-    source ─record→ Cutter ─Batch→ (stream of size 0) → workers ─outcomes→ (stream of size 0) → your `async for`
+    source ─record→ Cutter ─Batch→ (Handover) → workers ─outcomes→ (Handover) → your `async for`
 
-This module knows tasks, streams and the order of things. It must not know HTTP, the client, file formats, or what
+This module knows tasks and the order of things. It must not know HTTP, the client, file formats, or what
 follows an answer: a `Carrier` takes each batch through, an `Account` counts.
 
 How many workers: the first goes alone until HubSpot has done something for it. From then on there is always one that
@@ -12,6 +12,7 @@ requests are in flight as the quota admits at the present latency, and one waits
 
 from __future__ import annotations
 
+import asyncio
 import math
 import random
 from collections import deque
@@ -30,6 +31,7 @@ from .account import Account, Told
 from .batches import Batch, Cutter
 from .carrier import Carrier
 from .events import OnRunEvent, watch
+from .handover import Handover
 from .journal.journal import Job, JournalPlace
 from .operation import Doubt, Operation
 from .outcomes import Ambiguous, M, Outcome, R, Rejected, Report
@@ -40,7 +42,6 @@ from .verifying import Verifier
 
 if TYPE_CHECKING:
     from anyio.abc import TaskGroup
-    from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 __all__ = ["Options", "Run"]
 
@@ -156,7 +157,8 @@ class Run(Generic[R, M]):
         self._reopened: list[Entry] = []
         self._held: list[Entry] = []
         self._turned_away: list[Outcome[Any, Any]] = []
-        self._ready: deque[list[Outcome[Any, Any]]] = deque()
+        self._batches: Handover[Flight] = Handover()
+        self._outcomes: Handover[list[Outcome[Any, Any]]] = Handover()
         self._unread: deque[Outcome[R, M]] = deque()
         self._exhausted = False
         self._stopping = False
@@ -164,6 +166,7 @@ class Run(Generic[R, M]):
         self._feeding = True
         self._workers = self._idle = self._queued = 0
         self._tasks: TaskGroup | None = None
+        self._released = asyncio.Event()
         self._lingering = anyio.Lock()
 
     def __repr__(self) -> str:
@@ -210,10 +213,9 @@ class Run(Generic[R, M]):
             raise
         if self._account.watch is not None:
             self._account.watch.started(resumed=self._resumption is not None)
-        self._released = anyio.Event()
-        self._to_workers, self._batches = anyio.create_memory_object_stream[Flight](0)
-        self._to_user, self._outcomes = anyio.create_memory_object_stream[None](0)
         await self._tasks.__aenter__()
+        self._batches.join()
+        self._outcomes.join()
         self._start_worker()
         self._tasks.start_soon(self._feed, name="bulk feeder")
         return self
@@ -228,8 +230,6 @@ class Run(Generic[R, M]):
             cancelled = isinstance(error, anyio.get_cancelled_exc_class())
             await tasks.__aexit__(*((kind, error, trace) if cancelled else (None, None, None)))
         finally:
-            for stream in (self._to_workers, self._batches, self._to_user, self._outcomes):
-                stream.close()
             await self._close_account(error)
 
     def __aiter__(self) -> AsyncIterator[Outcome[R, M]]:
@@ -247,34 +247,40 @@ class Run(Generic[R, M]):
             raise ConfigurationError("iterate over a bulk run inside `async with`: async with hubspot.bulk… as run")
         if self._ended:
             return False
-        try:
-            await self._outcomes.receive()
-        except anyio.EndOfStream:
+        outcomes = await self._outcomes.take()
+        if outcomes is None:
             failure, self._account.failure = self._account.failure, None
             if failure is not None:
                 failure.add_note(f"account of the run: {self.report}")
                 raise failure from failure.__cause__
             return False
-        self._unread.extend(self._ready.popleft())
+        self._unread.extend(outcomes)
         return True
 
     # ---- the feeder: source → batches
 
     async def _feed(self) -> None:
-        with self._to_user:
-            with self._to_workers:
+        try:
+            try:
                 if isinstance(self._source, ReadySource):
                     await self._pull_and_hand_on()
                 else:
-                    async with anyio.create_task_group() as beside:
-                        beside.start_soon(self._linger, name="bulk linger")
-                        await self._pull_and_hand_on()
-                        # Not while it hands a batch on: nobody would carry that any more.
-                        async with self._lingering:
-                            beside.cancel_scope.cancel()
+                    await self._pull_with_patience()
                 await self._hand_on_the_rest()
+            finally:
                 self._feeding = False
+                self._batches.leave()
             await self._finish()
+        finally:
+            self._outcomes.leave()
+
+    async def _pull_with_patience(self) -> None:
+        async with anyio.create_task_group() as beside:
+            beside.start_soon(self._linger, name="bulk linger")
+            await self._pull_and_hand_on()
+            # Not while it hands a batch on: nobody would carry that any more.
+            async with self._lingering:
+                beside.cancel_scope.cancel()
 
     async def _pull_and_hand_on(self) -> None:
         more = True
@@ -364,10 +370,10 @@ class Run(Generic[R, M]):
             self._release_held()
         if self._turned_away:
             turned_away, self._turned_away = self._turned_away, []
-            await self._deliver(self._account.settle(turned_away, []), self._to_user)
+            await self._deliver(self._account.settle(turned_away, []))
         while (batch := self._cutter.flush() if all_of_it else self._cutter.take()) is not None:
             flight = self._account.flights[batch.number] = self._flight(batch)
-            await self._to_workers.send(flight)
+            await self._batches.give(flight)
 
     async def _hand_on_the_rest(self) -> None:
         while not self._carrier.doomed:
@@ -378,7 +384,7 @@ class Run(Generic[R, M]):
                 break
             await self._some_release()
         # The run is doomed, or stopped before the source had proved right: what no worker has is settled here.
-        await self._deliver(self._account.settle(self._turned_away + self._untaken("stopped"), []), self._to_user)
+        await self._deliver(self._account.settle(self._turned_away + self._untaken("stopped"), []))
         self._turned_away = []
 
     def _untaken(self, reason: str) -> list[Outcome[Any, Any]]:
@@ -401,7 +407,7 @@ class Run(Generic[R, M]):
         return flight
 
     async def _some_release(self) -> None:
-        self._released = anyio.Event()
+        self._released.clear()
         await self._released.wait()
 
     async def _linger(self) -> None:
@@ -514,7 +520,8 @@ class Run(Generic[R, M]):
 
     def _start_worker(self) -> None:
         self._workers += 1
-        cast("TaskGroup", self._tasks).start_soon(self._work, self._batches.clone(), self._to_user.clone())
+        self._outcomes.join()
+        cast("TaskGroup", self._tasks).start_soon(self._work)
 
     def _request_left(self, flight: Flight) -> None:
         """A worker's request is out."""
@@ -533,39 +540,48 @@ class Run(Generic[R, M]):
         if self._feeding and not self._idle and not self._queued and self._workers < self._most_workers:
             self._start_worker()
 
-    async def _work(self, batches: MemoryObjectReceiveStream[Flight], to_user: MemoryObjectSendStream[None]) -> None:
-        with batches, to_user:
-            while True:
-                self._idle += 1
-                try:
-                    flight = await batches.receive()
-                except anyio.EndOfStream:
-                    return
-                finally:
-                    self._idle -= 1
+    async def _work(self) -> None:
+        try:
+            while (flight := await self._next_flight()) is not None:
                 flight.queued = True
                 self._queued += 1
                 flight.trail.on_sent = partial(self._request_left, flight)
                 try:
-                    await self._carry(flight, to_user)
+                    await self._carry(flight)
                 finally:
                     if flight.queued:
                         self._queued -= 1
+        finally:
+            self._outcomes.leave()
 
-    async def _carry(self, flight: Flight, to_user: MemoryObjectSendStream[None]) -> None:
+    async def _next_flight(self) -> Flight | None:
+        self._idle += 1
+        try:
+            return await self._batches.take()
+        finally:
+            self._idle -= 1
+
+    async def _carry(self, flight: Flight) -> None:
         while flight.pieces:
-            told: Told | None = None
             try:
-                with anyio.CancelScope(deadline=flight.deadline_at):
+                if flight.deadline_at == math.inf:
                     told = await self._carrier.advance(flight)
-                if flight.pieces and anyio.current_time() >= flight.deadline_at:
-                    told = self._too_late(flight) if told is None else told
+                else:
+                    told = await self._advance_in_time(flight)
             except Exception as bug:  # noqa: BLE001 - a bug must not lose the account; it is raised once that is complete
                 self._doom(bug)
                 told = self._carrier.give_up(flight, "stopped")
             self._account.absorb(flight.trail)
             if told is not None:
-                await self._deliver(told, to_user)
+                await self._deliver(told)
+
+    async def _advance_in_time(self, flight: Flight) -> Told | None:
+        told: Told | None = None
+        with anyio.CancelScope(deadline=flight.deadline_at):
+            told = await self._carrier.advance(flight)
+        if flight.pieces and anyio.current_time() >= flight.deadline_at:
+            told = self._too_late(flight) if told is None else told
+        return told
 
     def _too_late(self, flight: Flight) -> Told | None:
         piece = flight.pieces[0]
@@ -578,7 +594,7 @@ class Run(Generic[R, M]):
         late.__cause__, piece.error = piece.error, late
         return self._carrier.give_up(flight, "deadline", in_doubt="timeout")
 
-    async def _deliver(self, told: Told, to_user: MemoryObjectSendStream[None]) -> None:
+    async def _deliver(self, told: Told) -> None:
         """Hand outcomes out, once the journal has them."""
         if not told.outcomes:
             return
@@ -589,8 +605,7 @@ class Run(Generic[R, M]):
         if self._verifier is not None and self._operation.verify == "values":
             outcomes = await self._verifier.compared(outcomes, told.entries)
         self._account.told(told)
-        self._ready.append(outcomes)
-        await to_user.send(None)
+        await self._outcomes.give(outcomes)
 
     # ---- the end
 
@@ -616,7 +631,7 @@ class Run(Generic[R, M]):
         self._ended = True
         self._account.cut_short_all(self._turned_away + self._untaken("cancelled"), "cancelled")
         self._turned_away = []
-        self._report.seconds = anyio.current_time() - self._account.began_at
+        self._account.bring_up_to_date()
         failure: JournalError | None = None
         rest: list[Outcome[Any, Any]] = []
         with anyio.move_on_after(_LONGEST_CLOSE_S, shield=True):
@@ -626,9 +641,8 @@ class Run(Generic[R, M]):
                     await self._account.journal.aclose()
                 except JournalError as error:
                     failure = error
-        for outcomes in (*self._ready, rest):
+        for outcomes in (*self._outcomes.left(), rest):
             self._unread.extend(outcomes)
-        self._ready.clear()
         if self._account.watch is not None:
             self._account.watch.ended(self._report, failure or self._account.failure or error)
         self._account.need_sum()
