@@ -125,7 +125,9 @@ def main(arguments: list[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder, accounts(given.accounts) as hubspots:
         jobs = [job for name in hubspots for job in files(Path(folder), name, given.files, given.records)]
-        with start_cluster(n_workers=2, threads_per_worker=2, dashboard_address=None, silence_logs=50) as cluster:
+        with start_cluster(
+            n_workers=2, threads_per_worker=2, dashboard_address="127.0.0.1:0", silence_logs=50
+        ) as cluster:
             midst = partial(next(iter(hubspots.values())).wait_for_requests, given.records // 200)
             reports = asyncio.run(
                 backfill(

@@ -86,7 +86,12 @@ new_client = cast("Callable[..., Client]", Client)
 
 def two_workers() -> LocalCluster:
     return start_cluster(
-        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, host="127.0.0.1", silence_logs=50
+        n_workers=2,
+        threads_per_worker=1,
+        processes=True,
+        dashboard_address="127.0.0.1:0",
+        host="127.0.0.1",
+        silence_logs=50,
     )
 
 
