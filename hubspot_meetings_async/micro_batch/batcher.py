@@ -13,7 +13,7 @@ import asyncio
 import math
 import random
 from collections import deque
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, cast, overload
 
@@ -126,17 +126,20 @@ class MicroBatch:
 
     # ---- the calls
 
-    def create(
+    async def create(
         self, properties: Mapping[str, Any] | Struct, *, associations: Sequence[Association] = ()
-    ) -> Coroutine[Any, Any, Meeting]:
+    ) -> Meeting:
         """Create one meeting, linked to the `associations`.
 
         Raises: Conflict when its key was taken before; AmbiguousWriteError when nothing tells what became of it;
         InvalidRecord when it can not be sent or has no value of the batcher's key property.
         """
         item = Record(properties=properties, associations=associations) if associations else properties
-        # Not a coroutine around another one: of thousands of calls that wait, each object costs the garbage collector.
-        return cast("Coroutine[Any, Any, Meeting]", self._submit(("create",), self._kinds.create, item))
+        told = self._submit(("create",), self._kinds.create, item)
+        try:
+            return cast("Meeting", meeting_of(await told, "create"))
+        finally:
+            self._done(told)
 
     async def update(
         self, meeting_id: str | int, properties: Mapping[str, Any] | Struct, *, id_property: str | None = None
@@ -147,7 +150,11 @@ class MicroBatch:
         """
         item = Record(id=meeting_id, properties=properties)
         name = ("update", id_property)
-        return cast("Meeting", await self._submit(name, lambda: self._kinds.update(id_property), item))
+        told = self._submit(name, lambda: self._kinds.update(id_property), item)
+        try:
+            return cast("Meeting", meeting_of(await told, "update"))
+        finally:
+            self._done(told)
 
     async def upsert(
         self, value: str | int, properties: Mapping[str, Any] | Struct, *, id_property: str
@@ -155,11 +162,19 @@ class MicroBatch:
         """Create or update the meeting whose unique property `id_property` has this value; `.new` tells which."""
         item = Record(id=value, properties=properties)
         name = ("upsert", id_property)
-        return cast("UpsertedMeeting", await self._submit(name, lambda: self._kinds.upsert(id_property), item))
+        told = self._submit(name, lambda: self._kinds.upsert(id_property), item)
+        try:
+            return cast("UpsertedMeeting", meeting_of(await told, "upsert"))
+        finally:
+            self._done(told)
 
     async def archive(self, meeting_id: str | int) -> None:
         """Move a meeting to the recycling bin; HubSpot answers the same whether it existed or not."""
-        await self._submit(("archive",), self._kinds.archive, meeting_id)
+        told = self._submit(("archive",), self._kinds.archive, meeting_id)
+        try:
+            meeting_of(await told, "archive")
+        finally:
+            self._done(told)
 
     @overload
     async def read(
@@ -208,12 +223,18 @@ class MicroBatch:
             if isinstance(names, str):
                 raise ConfigurationError(f"properties are a list of names, not the string {names!r}")
         wanted = (tuple(properties), tuple(properties_with_history), id_property, archived)
-        meeting = cast("Meeting", await self._submit(("read", *wanted), lambda: self._kinds.read(*wanted), meeting_id))
+        told = self._submit(("read", *wanted), lambda: self._kinds.read(*wanted), meeting_id)
+        try:
+            meeting = cast("Meeting", meeting_of(await told, "read"))
+        finally:
+            self._done(told)
         return meeting if into is None else read_as(meeting, into)
 
     # ---- submitting
 
-    async def _submit(self, name: object, make: Callable[[], Kind], item: object) -> Meeting[Any] | None:
+    def _submit(self, name: object, make: Callable[[], Kind], item: object) -> Told:
+        """Where to wait for what becomes of `item`. Each call awaits it itself: of thousands of calls that wait, a
+        coroutine around another one costs the garbage collector."""
         loop = asyncio.get_running_loop()
         if loop is not self._loop or self._closing:
             self._need_open(loop)
@@ -230,12 +251,16 @@ class MicroBatch:
         try:
             if job.place is Place.PARKED and self._keys.claim(job):
                 self._enqueue(job, now)
-            outcome = await told
-        finally:
-            self._waiting.leave(told)
-            if self._closing and not self._waiting:
-                self._drained.set()
-        return meeting_of(outcome, queue.kind.operation.name)
+        except BaseException:
+            self._done(told)
+            raise
+        return told
+
+    def _done(self, told: Told) -> None:
+        """A task waits no longer, for whatever reason."""
+        self._waiting.leave(told)
+        if self._closing and not self._waiting:
+            self._drained.set()
 
     def _need_time(self, job: Job, now: float, ends_at: float) -> None:
         """Raise DeadlineExceeded at once for a call that can not be in time."""
