@@ -84,10 +84,10 @@ async def _steady(rng: random.Random, *, way: str, answer_s: float) -> dict[str,
         async for lot in walk.lots():
             told += len(lot.changes)
     assert told == meetings
-    # Not the first window, which is empty, nor the end, where there is not enough left to ask for.
-    first = 1.0 if way == ONE_LIST else WAYS[way][1]
-    steady = [at for at in stamps if first < at <= stamps[-1] - 2 * answer_s - 1]
-    rate = (len(steady) - 1) / (steady[-1] - steady[0])
+    # Whole turns of the slots, without the first one, which they begin as they please, and the end.
+    turn_s = WAYS[way][1] + answer_s if way != ONE_LIST else 1.0
+    turns = int((stamps[-1] - 2 * answer_s) / turn_s)
+    rate = sum(turn_s < at <= turns * turn_s for at in stamps) / ((turns - 1) * turn_s)
     return {"rate": rate, "each": told / len(stamps), "refused": account.refused}
 
 

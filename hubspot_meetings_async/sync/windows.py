@@ -99,7 +99,6 @@ class _Window:
         self.first_id = id_
         self.run_id: int | None = None
         self.kept: list[Row] = []
-        self.kept_ms = 0
         self.left: int | None = None
         self.asking = False
         self.done = False
@@ -198,13 +197,12 @@ class Windows:
     def _add(self, window: _Window, answer: Answer) -> Piece | None:
         """A page in order of the moments, behind what was kept of the page before."""
         rows = sorted([*window.kept, *answer.rows], key=lambda row: (row.ms, row.id))
-        seen_ms = min(answer.seen_ms, window.kept_ms) if window.kept else answer.seen_ms
         inside = [row for row in rows if window.end is None or row.ms < window.end]
         if not answer.more or len(inside) < len(rows):
             window.done = True
             end = window.end if window.end is not None else answer.seen_ms + 1
             last = inside[-1].ms + 1 if inside else 0
-            return _appended(window, Piece(inside, max(end, last), 0, seen_ms))
+            return _appended(window, Piece(inside, max(end, last), 0, answer.seen_ms))
         window.left = max(0, answer.total - len(answer.rows))
         last = rows[-1].ms
         if rows[0].ms == last:
@@ -216,8 +214,8 @@ class Windows:
         # all of it.
         tail = [row for row in rows if row.ms == last]
         window.kept = tail if _FEW < len(tail) <= self._most_excluded else []
-        window.ms, window.kept_ms, window.first_id = last, seen_ms, 0
-        return _appended(window, Piece(rows[: -len(tail)], last, 0, seen_ms))
+        window.ms, window.first_id = last, 0
+        return _appended(window, Piece(rows[: -len(tail)], last, 0, answer.seen_ms))
 
     def _run(self, window: _Window, answer: Answer) -> Piece:
         """A page of one moment, in order of the ids."""

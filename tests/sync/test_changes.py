@@ -178,6 +178,55 @@ class TestArchived:
                 account.archive(made)
         assert told == [("changed", made), ("archived", made)]
 
+    async def test_a_listing_that_broke_off_does_not_hide_what_was_archived_since(
+        self, account: Account, clock: ManualClock
+    ) -> None:
+        """It goes on where it was; what was archived meanwhile in the part that was read is told behind it."""
+        made = account.create(10)
+        clock.advance(60)
+        for id_ in made[1:]:
+            account.archive(id_)
+        sync = account.sync(sizes=Sizes(listed=3))
+        told = []
+        changes = sync.changes()
+        async for change in changes:
+            told.append((change.kind, change.meeting.id))
+            if len(told) == 6:
+                break
+        clock.advance(100)
+        account.archive(made[0])
+        async for change in (again := sync.changes(changes.cursor)):
+            told.append((change.kind, change.meeting.id))
+        assert told == [("changed", made[0]), *(("archived", id_) for id_ in made[1:]), ("archived", made[0])]
+        assert [change async for change in sync.changes(again.cursor)] == []
+
+    @pytest.mark.parametrize("merged", [True, False])
+    async def test_search_that_still_shows_it_does_not_bring_it_back(
+        self, account: Account, clock: ManualClock, merged: bool
+    ) -> None:
+        """HubSpot does not say how soon its search forgets what was archived, or merged away."""
+        stays, gone = account.create(2)
+        stale = account.portal.meetings.find(gone)
+        assert stale is not None
+        stale = stale.copy()
+        clock.advance(1)
+        if merged:
+            account.merge(stays, gone)
+        else:
+            account.archive(gone)
+        clock.advance(5)
+        told, cursor = await pass_of(account)
+        assert ids(told) == [stays]
+        finder = account.portal.finder(account.portal.meetings)
+        find = finder.find
+
+        def as_it_was(wanted: Any, now_ms: int) -> Any:
+            total, found = find(wanted, now_ms)
+            return total + 1, [stale, *found]
+
+        finder.find = as_it_was  # type: ignore[method-assign]
+        assert (await pass_of(account, cursor))[0] == []
+
 
 class TestMerged:
     async def test_the_one_that_stays_names_those_that_went(self, account: Account, clock: ManualClock) -> None:
@@ -298,6 +347,18 @@ class TestManyAtOnce:
         told, _ = await pass_of(account, archived=False, concurrency=concurrency)
         assert ids(told) == account.live()
         assert account.sent["meetings.search"] <= 4_000 / 199 + 2
+
+
+class TestCursor:
+    async def test_is_small_after_any_item(self, account: Account, clock: ManualClock) -> None:
+        """What lies behind `overlap_s` is one moment and one id, also amidst a page or a moment."""
+        for _ in range(10):
+            account.create(30)
+            clock.advance(1)
+        clock.advance(100)
+        changes = account.sync().changes(archived=False)
+        async for _ in changes:
+            assert len(changes.cursor.to_json()) < 120
 
 
 class TestGoingOn:

@@ -80,7 +80,7 @@ class Schedule:
         self._unsure: list[Change[Any]] = []
 
     async def _travel(self) -> None:
-        for _ in range(self.rng.randrange(3)):
+        for _ in range(self.rng.choice((0, 1, 2, 9))):
             await asyncio.sleep(0)
 
     def changes(self, *, at_once: bool) -> Changes[Any]:
@@ -113,6 +113,7 @@ class Schedule:
     async def _by_lots(self, changes: Changes[Any], breaking: float) -> None:
         async with aclosing(_generator(changes.lots)) as lots:
             async for lot in lots:
+                await self._travel()
                 self.unrest.step()
                 if self.rng.random() < breaking:
                     return
@@ -122,6 +123,7 @@ class Schedule:
         waiting: list[Change[Any]] = []
         async for change in changes:
             waiting.append(change)
+            await self._travel()
             self.unrest.step()
             if self.rng.random() < breaking / 4:
                 return
@@ -135,7 +137,7 @@ def _generator(lots: Callable[[], AsyncIterator[Any]]) -> Any:
     return lots()
 
 
-@pytest.mark.parametrize("seed", range(16))
+@pytest.mark.parametrize("seed", range(12))
 async def test_the_copy_becomes_the_account(seed: int) -> None:
     """After any unrest and any number of crashes, one pass behind the index's delay makes them equal; and no version
     was told twice."""

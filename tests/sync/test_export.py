@@ -1,5 +1,6 @@
 """`hubspot.sync.export`: all meetings, each once, by every method; and `changes` goes on from there."""
 
+import asyncio
 import hashlib
 import random
 from collections.abc import Iterable
@@ -66,22 +67,28 @@ async def test_everything_once(account: Account, clock: ManualClock, method: Any
 
 async def test_requests_are_not_wasted(account: Account, clock: ManualClock, method: Any) -> None:
     """Ranges walked at once cost hardly a request more than the pages there are."""
-    account.create(20_000)
+    account.create(8_000)
     clock.advance(60)
     export = account.sync().export(method=method)
-    assert len(await all_of(export)) == export.total == 20_000
+    assert len(await all_of(export)) == export.total == 8_000
     if method == "search":
-        assert account.sent["meetings.search"] <= 100 * 1.1 + 2
+        assert account.sent["meetings.search"] <= 40 * 1.2 + 2
     else:
-        assert account.sent["meetings.list"] <= 200 * (1.2 if method == "ranges" else 1.0)
+        assert account.sent["meetings.list"] <= 80 * (1.3 if method == "ranges" else 1.0)
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(3))
 async def test_broken_off_anywhere(account: Account, clock: ManualClock, method: Any, seed: int) -> None:
     """After any lot or item, in the middle of anything: what is left comes, and nothing that was stored again."""
     rng = random.Random(seed)
     account.create(120)
     clock.advance(60)
+
+    async def rest() -> None:
+        for _ in range(rng.choice((0, 1, 2, 9))):
+            await asyncio.sleep(0)
+
+    account.travel = rest
     stored: list[str] = []
     cursor: SyncCursor | None = None
     while cursor is None or cursor.exporting:
@@ -91,6 +98,7 @@ async def test_broken_off_anywhere(account: Account, clock: ManualClock, method:
             if rng.random() < 0.5:
                 async for change in export:
                     waiting.append(change.meeting.id)
+                    await rest()
                     if rng.random() < 0.3:
                         stored, waiting, cursor = stored + waiting, [], export.cursor
                     if rng.random() < 0.05:
@@ -99,6 +107,7 @@ async def test_broken_off_anywhere(account: Account, clock: ManualClock, method:
                     stored, cursor = stored + waiting, export.cursor
             else:
                 async for lot in export.lots():
+                    await rest()
                     if rng.random() < 0.2:
                         break
                     stored, cursor = stored + [change.meeting.id for change in lot.changes], lot.cursor
@@ -106,7 +115,7 @@ async def test_broken_off_anywhere(account: Account, clock: ManualClock, method:
     assert sorted(stored) == account.live()
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(3))
 async def test_changes_go_on_from_there(clock: ManualClock, method: Any, seed: int) -> None:
     """The account changes in every way while it is exported: with `changes()` behind it, the copy is the account."""
     rng = random.Random(seed)

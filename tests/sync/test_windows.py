@@ -17,7 +17,8 @@ CEILING = 10_000
 class Index:
     """A search index: strict about HubSpot's ceiling, and free within a moment."""
 
-    def __init__(self, keys: Sequence[Key], rng: random.Random, *, page: int) -> None:
+    def __init__(self, keys: Sequence[Key], rng: random.Random, *, page: int, ceiling: int = CEILING) -> None:
+        self._ceiling = ceiling
         self.keys = {id_: ms for ms, id_ in keys}
         self.asked = 0
         self._rng = rng
@@ -25,7 +26,7 @@ class Index:
 
     def answer(self, ask: Ask) -> Answer:
         self.asked += 1
-        assert ask.offset + self._page <= CEILING
+        assert ask.offset + self._page <= self._ceiling
         found = [(ms, id_) for id_, ms in self.keys.items() if all(holds(ms, id_, each) for each in ask.filters)]
         if ask.sort.property_name == "hs_object_id":
             found.sort(key=lambda key: key[1])
@@ -69,7 +70,7 @@ def keys_of(rng: random.Random, count: int, *, moments: int) -> list[Key]:
     return [(rng.randrange(moments), id_ + 1) for id_ in range(count)]
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", range(24))
 def test_all_once_and_in_order(seed: int) -> None:
     """Few moments or many, one search at a time or eight, beginnings and ends anywhere."""
     rng = random.Random(seed)
@@ -91,7 +92,7 @@ def test_all_once_and_in_order(seed: int) -> None:
     assert fresh == sorted(set(fresh))
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(12))
 def test_meetings_that_change_meanwhile_are_not_lost(seed: int) -> None:
     """Each meeting comes, at the latest with its last version, or is behind what the last answer showed."""
     rng = random.Random(seed)
@@ -127,10 +128,50 @@ def test_records_of_one_batch_do_not_cost_twice() -> None:
 
 def test_more_than_the_ceiling_in_one_moment() -> None:
     rng = random.Random(1)
-    keys = [(5, 1), *((7, n) for n in range(2, 12_000)), (8, 12_001)]
-    index = Index(keys, rng, page=200)
-    windows = Windows(0, 0, None, concurrency=4)
+    keys = [(5, 1), *((7, n) for n in range(2, 1_200)), (8, 1_201)]
+    index = Index(keys, rng, page=40, ceiling=1_000)
+    windows = Windows(0, 0, None, concurrency=4, sizes=Sizes(found=40))
     assert walked(windows, index, rng, at_once=4) == keys
+
+
+def test_a_page_that_goes_beyond_the_end_of_its_window() -> None:
+    """A look ahead may be answered late, when the window is about to be walked beyond where it is cut."""
+    rng = random.Random(1)
+    keys = [(n, n) for n in range(1, 200)]
+    index = Index(keys, rng, page=10)
+    windows = Windows(0, 0, None, concurrency=2, sizes=Sizes(found=10, window=4))
+
+    def walk(ask: Ask | None) -> None:
+        assert ask is not None
+        piece = windows.answered(ask, index.answer(ask))
+        if piece is not None:
+            piece.complete = True
+
+    walk(windows.next())
+    late = windows.next()
+    assert late is not None
+    assert late.offset == 35  # from the tenth meeting on: the 45th
+    for _ in range(3):
+        walk(windows.next())
+    amidst = windows.next()  # from the 37th to the 46th
+    answer = index.answer(late)
+    windows.answered(late, answer)
+    walk(amidst)
+    told: list[Key] = []
+    while (taken := windows.take()) is not None:
+        told += [(row.ms, row.id) for row in taken.rows]
+        if len(told) == 45:
+            break
+    assert told == keys[:45]
+    assert windows.take() is None
+
+
+def test_a_moment_of_thousands_behind_the_beginning() -> None:
+    """Whatever the id that the walk begins behind: it is one of another moment."""
+    rng = random.Random(1)
+    keys = [(7, n) for n in range(1, 40)]
+    windows = Windows(5, 1_000, None, sizes=Sizes(found=10))
+    assert walked(windows, Index(keys, rng, page=10), rng, at_once=1) == keys
 
 
 def test_an_order_that_is_none_is_refused() -> None:
