@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import re
 import runpy
 import shutil
@@ -46,10 +47,13 @@ class Reader:
         """Run a program in this process, as `python NAME` would; returns what it printed."""
         out = io.StringIO()
         before = set(sys.modules)
+        logger = logging.getLogger("hubspot_meetings_async")
+        level = logger.level
         try:
             with redirect_stdout(out):
                 runpy.run_path(str(self.folder / name), run_name="__main__")
         finally:
+            logger.setLevel(level)
             for module in set(sys.modules) - before:
                 if Path(getattr(sys.modules[module], "__file__", None) or "/").is_relative_to(self.folder):
                     del sys.modules[module]
