@@ -1,5 +1,6 @@
 """A HubSpot on a local port, and clients of it, for every test above the transport."""
 
+import gc
 import os
 from collections.abc import AsyncIterator
 
@@ -42,6 +43,12 @@ def pytest_xdist_auto_num_workers() -> int | None:
     if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
         return None  # xdist's own hook reads it
     return len(os.sched_getaffinity(0)) + 1 if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1) + 1
+
+
+def pytest_collection_finish() -> None:
+    """What pytest knows of ten thousand tests lasts to the end: the garbage collector need not look through it."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
