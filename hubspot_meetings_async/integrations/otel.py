@@ -20,10 +20,15 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Final
 
-from opentelemetry import metrics, trace
-from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
-from opentelemetry.trace import Span, SpanKind, Status, StatusCode, TracerProvider
-from opentelemetry.util.types import AttributeValue
+try:
+    from opentelemetry import metrics, trace
+    from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
+    from opentelemetry.trace import Span, SpanKind, Status, StatusCode, TracerProvider
+    from opentelemetry.util.types import AttributeValue
+except ImportError as missing:
+    raise ImportError(
+        f"this needs OpenTelemetry's API ({missing.name} is missing): pip install 'hubspot-meetings-async[otel]'"
+    ) from None
 
 from ..bulk.events import BatchSettled, RunEnded, RunEvent, RunPaused, RunResumed, RunStarted
 from ..client import MeetingsClient

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import pickle
 import random
 import secrets
 import signal
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
@@ -446,6 +448,13 @@ class TestWords:
         with pytest.raises(ConfigurationError, match="at_once"):
             await run_partitions(dask, [], connect=given, at_once=0)
 
+    def test_without_dask_it_says_what_to_install(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Not only which module is missing."""
+        monkeypatch.setitem(sys.modules, "distributed", None)
+        monkeypatch.delitem(sys.modules, run_partitions.__module__)
+        with pytest.raises(ImportError, match=r"hubspot-meetings-async\[dask\]"):
+            importlib.import_module(run_partitions.__module__)
+
     def test_a_share_is_a_part_of_the_limit(self) -> None:
         """And stays one whatever HubSpot's headers say; alone, it is the whole, which they correct."""
         assert Share(account="a").limiter(PROFESSIONAL).stats().limit == 190
@@ -457,7 +466,11 @@ class TestWords:
 @pytest.mark.soak
 @pytest.mark.parametrize("seed", range(3))
 async def test_workers_are_killed_again_and_again(
-    hubspots: dict[str, ThreadedEmulator], tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
+    hubspots: dict[str, ThreadedEmulator],
+    tmp_path: Path,
+    seed: int,
+    monkeypatch: pytest.MonkeyPatch,
+    record_property: Callable[[str, object], None],
 ) -> None:
     """At random moments, more often than Dask bears for one task; HubSpot loses answers meanwhile."""
     rng = random.Random(f"{os.environ.get('SOAK_SEED', '1')} {seed}")
@@ -500,6 +513,7 @@ async def test_workers_are_killed_again_and_again(
                 await anyio.sleep(rng.uniform(0.7, 2.5))
                 await kill_one(dask, rng)
                 kills += 1
+    record_property("dask: workers killed while 24,000 records were created", kills)
     assert kills >= 4
     assert [accounted(report) for report in reports] == [6_000] * 4
     for account in ("acme", "bolt"):

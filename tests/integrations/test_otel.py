@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import concurrent.futures
 import gc
+import importlib
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -244,3 +246,11 @@ async def test_nothing_secret_in_a_span(listening: Listening) -> None:
 def test_without_an_sdk_it_does_nothing() -> None:
     """The API alone costs next to nothing."""
     assert callable(OpenTelemetry())
+
+
+def test_without_the_api_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not only which module is missing."""
+    monkeypatch.setitem(sys.modules, "opentelemetry", None)
+    monkeypatch.delitem(sys.modules, otel.__name__)
+    with pytest.raises(ImportError, match=r"hubspot-meetings-async\[otel\]"):
+        importlib.import_module(otel.__name__)

@@ -1,6 +1,6 @@
 """Typed use of the whole surface: read by mypy and pyright in strict mode, never run."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import assert_type
 
@@ -10,7 +10,9 @@ from hubspot_meetings_async import (
     Ambiguous,
     AmbiguousWriteError,
     Archived,
+    Attempt,
     BatchResponse,
+    BatchSettled,
     Conflict,
     Created,
     Forbidden,
@@ -27,6 +29,11 @@ from hubspot_meetings_async import (
     Report,
     RequestRejected,
     RetryPolicy,
+    RunEnded,
+    RunEvent,
+    RunPaused,
+    RunResumed,
+    RunStarted,
     Secret,
     Timeouts,
     TransportFailed,
@@ -53,6 +60,28 @@ def settings() -> MeetingsClient:
     MeetingsClient(Secret("token"), api_version="2026-09", limiter=NoLimit())
     MeetingsClient.from_env(base_url="http://127.0.0.1:8080")
     return MeetingsClient("token", retry=RetryPolicy(attempts=2), timeout=Timeouts(call_s=None))
+
+
+def telemetry() -> MeetingsClient:
+    """Hooks: one for each kind of news, or one for both."""
+
+    def hears_runs(event: RunEvent) -> None:
+        match event:
+            case RunEnded(report=report, error=error):
+                assert_type(report, Report)
+                assert_type(error, BaseException | None)
+            case BatchSettled(records=counts):
+                assert_type(counts, Mapping[str, int])
+            case RunPaused(wait_s=wait_s):
+                assert_type(wait_s, float)
+            case RunStarted() | RunResumed():
+                assert_type(event.run_id, str)
+
+    def hears_all(told: Attempt | RunEvent) -> None:
+        assert_type(told.run_id, str | None)
+
+    MeetingsClient("token", on_attempt=hears_all, on_run_event=hears_all)
+    return MeetingsClient("token", on_run_event=hears_runs)
 
 
 async def single(hubspot: MeetingsClient) -> None:
