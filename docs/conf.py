@@ -33,7 +33,7 @@ add_module_names = False
 
 nitpicky = True
 # `type[…]` in a signature is no attribute of that name.
-suppress_warnings = ["ref.python", "toc.empty_glob"]
+suppress_warnings = ["ref.python"]
 nitpick_ignore_regex = [
     # Other projects are not linked to: their pages are not at hand when this is built.
     (r"py:.*", r"(?!hubspot_meetings_async\b).*"),
