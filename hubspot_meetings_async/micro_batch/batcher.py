@@ -307,7 +307,8 @@ class MicroBatch:
         if self._ended:
             return
         queue = job.queue = self._queues.setdefault(job.queue.name, job.queue)
-        queue.join(job, now)
+        if not queue.join(job, now) and not self._closing:
+            return
         if queue.full or (self._closing and queue.uncovered):
             self._open_ticket(queue)
         elif queue.timer is None and not queue.ripe and queue.uncovered:

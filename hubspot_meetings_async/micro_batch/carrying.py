@@ -218,7 +218,8 @@ class Carrying:
             job: Job | None = entry.record
             if job is not None:
                 entry.record = None  # a ring of references would have to wait for the garbage collector
-                self._on_released(job)
+                if job.key is not None:
+                    self._on_released(job)
 
     # ---- when it can not go on
 

@@ -130,12 +130,13 @@ class Queue:
     def __len__(self) -> int:
         return self._waiting
 
-    def join(self, job: Job, arrived_at: float) -> None:
-        """Take the last place."""
+    def join(self, job: Job, arrived_at: float) -> bool:
+        """Take the last place. True when it is the first to need another ticket, or completes a batch."""
         job.place, job.arrived_at = Place.QUEUED, arrived_at
         self._jobs.append(job)
         self._waiting += 1
         self._bytes += job.size
+        return (self.timer is None and not self.ripe and self.uncovered) or self.full
 
     def leave(self, job: Job) -> None:
         """Nobody wants it any more."""
