@@ -18,8 +18,9 @@ demo: $(VENV)/.cli
 	$(BIN)/hubspot-meetings demo
 
 # Byte code is kept whatever the shell says: the tests start hundreds of processes, and each would compile all anew.
+# Slow tests stand together: by worksteal, whoever is done takes some of them over.
 test: $(VENV)/.dev
-	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n auto
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n auto --dist worksteal
 
 test-all:
 	@set -e; for p in $(CANDIDATES) $(wildcard $(HOME)/.pyenv/versions/3.1[1-9]*/bin/python); do \
