@@ -6,12 +6,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from hubspot_meetings_async import ConfigurationError, InvalidRecord, MeetingsClient
+from hubspot_meetings_async import ConfigurationError, Contacts, InvalidRecord, MeetingsClient
 from hubspot_meetings_async.calendars import Attendees, Broken, Happening, read_ics
 from hubspot_meetings_async.emulator import Emulator
+from hubspot_meetings_async.wire import Quota, Request, Trail
 
 SINCE, UNTIL = datetime(2026, 1, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC)
 
@@ -64,6 +66,20 @@ class TestContacts:
         async with account() as (emulator, hubspot):
             assert await hubspot.contacts.by_email([f"{'ü' * 60}{n}@example.com" for n in range(30)]) == {}
             assert set(emulator.stats().by_status) == {"200"}
+
+    @pytest.mark.parametrize(
+        ("version", "path"),
+        [("v3", "/crm/v3/objects/contacts/search"), ("2026-09", "/crm/objects/2026-09/contacts/search")],
+    )
+    async def test_each_search_waits_at_the_gate_of_searches(self, version: str, path: str) -> None:
+        sent: list[tuple[str, Quota]] = []
+
+        async def call(request: Request[Any], trail: Trail | None = None) -> Any:
+            sent.append((request.path, request.quota))
+            return request.decoder.decode(b'{"total": 0, "results": []}') if request.decoder else None
+
+        assert await Contacts(call, api_version=version).by_email(["ada@example.com"]) == {}
+        assert sent == [(path, Quota.SEARCH)]
 
     async def test_one_string_is_no_list(self) -> None:
         async with account() as (_, hubspot):
