@@ -46,7 +46,7 @@ __all__ = ["RedisQuota", "RedisSlots"]
 
 _SCRIPT: Final = Path(__file__).with_name("redis_slots.lua").read_text("utf-8")
 _DIGEST: Final = sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
-_KEYS: Final = ("state", "processes", "interactive", "bulk", "interactive-waits", "bulk-waits")
+_KEYS: Final = ("state", "processes", "interactive", "bulk", "refused", "interactive-waits", "bulk-waits")
 _NAME: Final = re.compile(r"[\w.:@-]{1,100}", re.ASCII)
 _TOKEN: Final = re.compile(r"pat-|ey[JA]|C[A-Z]\w{20,}")
 _REFUSALS: Final = (AuthenticationError, AuthorizationError, NoPermissionError)
@@ -61,7 +61,7 @@ class RedisClient(Protocol):
 
 
 class RedisSlots:
-    """A `SlotStore` in Redis: one script that does everything, six keys with one hash tag that expire by themselves.
+    """A `SlotStore` in Redis: one script that does everything, seven keys with one hash tag that expire by themselves.
 
     Args:
         redis: redis-py's asyncio client.

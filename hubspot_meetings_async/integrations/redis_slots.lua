@@ -1,13 +1,15 @@
 -- The slots of one quota: what became of some, and who may have the next. All on this server's clock, in microseconds.
 --
--- KEYS: state; processes (name -> last heard of); slots of the interactive lane and of bulk (id -> free from);
---       processes whose interactive lane waits, whose bulk lane waits (name -> taken to wait until).
+-- KEYS: state; processes (name -> last heard of); slots (id -> free from) of the interactive lane, of bulk, and of calls
+--       that were refused, which HubSpot does not count and which rest all the same; processes (name -> taken to wait
+--       until) whose interactive lane waits, and whose bulk lane does.
 -- ARGV: a message, as `limiter/store.py` explains it, and a fresh epoch.
 -- Returns: 1 granted, 0 not, -1 unknown; then epoch and the numbers of `Granted` in its order.
 
 local STATE, PROCESSES = KEYS[1], KEYS[2]
-local SLOTS = { [0] = KEYS[3], [1] = KEYS[4] }
-local WAITING = { [0] = KEYS[5], [1] = KEYS[6] }
+local SLOTS = { [0] = KEYS[3], [1] = KEYS[4], [2] = KEYS[5] }
+local REFUSED = 2
+local WAITING = { [0] = KEYS[6], [1] = KEYS[7] }
 local KEPT_US = 5000000      -- free slots stay so long, to be compared with the counts of slow answers
 local YOUNG_US = 2000000     -- within this time all who were there before have told a new memory of their slots
 local PATIENCE_US = 2000000  -- a probe that hangs must not hang everybody
@@ -83,10 +85,16 @@ end
 
 local function in_use(lane, since) return redis.call('ZCOUNT', SLOTS[lane], '(' .. text(since), '+inf') end
 
-local function compare(count, granted_at)
+local function compare(count, granted_at, answered_at)
   -- Slots that a young memory was not told of would look like others'.
   if now - granted_at > KEPT_US or granted_at < get('born') + YOUNG_US then return end
-  local surplus = math.max(0, count - in_use(0, granted_at) - in_use(1, granted_at))
+  local surplus = count
+  for lane = 0, 1 do
+    -- Not in that count: what was free before the call left, and what was granted after its answer.
+    local granted_later = in_use(lane, answered_at + said.lease_us + said.rest_us)
+    surplus = surplus - in_use(lane, granted_at) + granted_later
+  end
+  surplus = math.max(0, surplus)
   local second = math.floor(now / 1000000)
   local place = second % 3
   if get('second' .. place) ~= second or surplus > get('surplus' .. place) then
@@ -113,10 +121,13 @@ for _, ended in ipairs(said.ended or {}) do
   local stamped_by = now - (ended.age_us or 0)
   if ended.how == 'unused' then
     redis.call('ZREM', SLOTS[ended.lane], ended.id)
+  elseif ended.how == 'refused' then
+    redis.call('ZREM', SLOTS[ended.lane], ended.id)
+    redis.call('ZADD', SLOTS[REFUSED], stamped_by + said.rest_us, ended.id)
   else
     redis.call('ZADD', SLOTS[ended.lane], stamped_by + said.rest_us, ended.id)
   end
-  if ended.count and granted_at > 0 then compare(ended.count, granted_at) end
+  if ended.count and granted_at > 0 then compare(ended.count, granted_at, stamped_by) end
   if ended.how == 'refused' then
     refused(granted_at > 0 and granted_at or now, ended.retry_after_us or 0)
   elseif get('shut') == 1 and granted_at > get('shut_at') then
@@ -133,19 +144,19 @@ end
 local process = said.process
 redis.call('ZADD', PROCESSES, now, process)
 redis.call('ZREMRANGEBYSCORE', PROCESSES, '-inf', text(now - said.window_us - said.lease_us))
-for lane = 0, 1 do redis.call('ZREMRANGEBYSCORE', SLOTS[lane], '-inf', text(now - KEPT_US)) end
+for lane = 0, 2 do redis.call('ZREMRANGEBYSCORE', SLOTS[lane], '-inf', text(now - KEPT_US)) end
 
 local foreign = hold()
-local used = { [0] = in_use(0, now), [1] = in_use(1, now) }
+local used = { [0] = in_use(0, now), [1] = in_use(1, now), [2] = in_use(2, now) }
 local limit = state.limit and get('limit') or said.limit
 limit = math.max(1, limit - foreign)
 
 local function waits(lane) return redis.call('ZCOUNT', WAITING[lane], text(now), '+inf') end
 
--- When the slot after so many others comes free.
-local function free_at(others)
+-- When the slot after so many others comes free, in one lane or (nil) in all.
+local function free_at(others, only)
   local times = {}
-  for lane = 0, 1 do
+  for lane = only or 0, only or 2 do
     local found = redis.call(
       'ZRANGEBYSCORE', SLOTS[lane], '(' .. text(now), '+inf', 'WITHSCORES', 'LIMIT', 0, others + 1
     )
@@ -161,18 +172,26 @@ local function pace(wanted)
   return math.floor((7 * get('pace') + wanted.pace_us) / 8)
 end
 
+-- When so many slots are free, beyond some to leave.
+local function slot_at(left)
+  local free = limit - used[0] - used[1] - used[2]
+  return free > left and now or free_at(left - free)
+end
+
+-- When a lane has less than so many slots in use.
+local function below_at(lane, slots) return used[lane] < slots and now or free_at(used[lane] - slots, lane) end
+
 -- When this one may go, as things are.
 local function goes_at(wanted)
   if opened_at() > now then return opened_at() end
-  local free = limit - used[0] - used[1]
   local bulk_slots = math.min(wanted.bulk_slots, limit - 1)
   if wanted.lane == 0 then
-    if used[0] >= limit - bulk_slots and waits(1) > 0 then return free_at(0) + AHEAD_US + 1 end
-    return free > 0 and now or free_at(-free)
+    return math.max(slot_at(0), waits(1) > 0 and below_at(0, limit - bulk_slots) or now)
   end
-  local kept_free = used[1] < bulk_slots and 0 or math.max(wanted.reserve, waits(0))
-  local slot_at = free > kept_free and now or free_at(kept_free - free)
-  return math.max(slot_at, get('tat') - (wanted.burst - 1) * pace(wanted))
+  -- Of its share bulk may have the last one; of the rest it leaves what others wait for.
+  local at = math.max(slot_at(0), below_at(1, bulk_slots))
+  at = math.min(at, slot_at(math.max(wanted.reserve, waits(0))))
+  return math.max(at, get('tat') - (wanted.burst - 1) * pace(wanted))
 end
 
 local granted, wait, waiting = 0, 0, 0
@@ -183,7 +202,9 @@ local function take(wanted)
   if wanted.lane == 0 then
     if waits(1) > 0 then set('owed', math.min(get('owed') + 1, wanted.most_owed)) end
   else
-    local owed = used[1] > wanted.bulk_slots and math.min(get('owed'), wanted.burst - 1) or 0
+    -- For interactive calls that went past the pace bulk makes up, unless it has no more than its share.
+    local above = below_at(1, wanted.bulk_slots + 1) > now + AHEAD_US
+    local owed = above and math.min(get('owed'), wanted.burst - 1) or 0
     set('owed', get('owed') - owed)
     set('pace', pace(wanted))
     set('tat', math.max(get('tat'), now) + (1 + owed) * get('pace'))
@@ -210,6 +231,6 @@ if wanted then
 end
 close()
 return {
-  granted, state.epoch, now, wait, used[0] + used[1], redis.call('ZCARD', PROCESSES), waiting, get('limit'),
+  granted, state.epoch, now, wait, used[0] + used[1] + used[2], redis.call('ZCARD', PROCESSES), waiting, get('limit'),
   foreign, math.max(0, get('opens_at') - now), math.max(0, get('born') + YOUNG_US - now),
 }

@@ -29,10 +29,12 @@ _LEASE_S = 15.0
 _RETRY_S = 0.5
 _TRIAL_S = 2.0
 _MOST_UNTOLD = 500
-# Whoever is next to the store would always be first when a slot comes free. So each comes a bit late: by this part of
-# the window, times its share of the slots in use among those that wait; and a bit by chance.
-_LATE = 1 / 2000
-_LATE_FROM, _LATE_MOST, _LATE_BY_CHANCE = 0.7, 2.0, 0.2
+# Whoever is next to the store would always be first when a slot comes free. So each asks a bit late, the later the more
+# it has of the slots in use, compared with the others that wait; and a bit by chance.
+_LATE_S = 0.015
+_LATE_FROM = 0.8
+_LATEST_S = 0.01
+_CHANCE_S = 0.001
 # A process that used nothing lately has this part of an equal share while the store is away.
 _LEAST_PART = 8
 
@@ -168,14 +170,14 @@ class SharedTurnstile(Turnstile):
             self._asking = None
 
     async def _asked(self, turn: Turn) -> int | None:
-        """The store's time when it granted the slot; None when the gate shut meanwhile."""
+        """The store's time from which on it granted the slot; None when the gate shut meanwhile."""
         ticket = self._tickets[turn]
         while not self.shutter.overtook(turn.began_at):
             heard = await self._exchange(self._wish(turn, ticket))
             if heard.granted:
                 if heard.wait_us:
                     await asyncio.sleep(heard.wait_us / 1e6)
-                return None if self.shutter.overtook(turn.began_at) else heard.at
+                return None if self.shutter.overtook(turn.began_at) else heard.at + heard.wait_us
             await asyncio.sleep(heard.wait_us / 1e6 + self._late_s(heard))
         return None
 
@@ -183,8 +185,7 @@ class SharedTurnstile(Turnstile):
         if heard.waiting <= 1:
             return 0.0
         share = self.ledger.in_use * heard.waiting / max(1, heard.in_use)
-        late = min(max(0.0, share - _LATE_FROM), _LATE_MOST) + self._rng.uniform(0, _LATE_BY_CHANCE)
-        return late * _LATE * self.ledger.window_s
+        return min(max(0.0, share - _LATE_FROM) * _LATE_S, _LATEST_S) + self._rng.uniform(0, _CHANCE_S)
 
     def _wish(self, turn: Turn, ticket: _Ticket) -> Wanted:
         limit = super().own_limit()
@@ -323,7 +324,9 @@ class SharedTurnstile(Turnstile):
             self._away = False
             _log.info("the store of the shared quota is back")
         self._heard = heard
-        self._own_then = self.ledger.in_use
+        # Those that still ask hold a slot of this process' ledger, and none of the store's.
+        still_asking = (self._asking is not None) + (self._pacing is not None) - heard.granted
+        self._own_then = self.ledger.in_use - still_asking
         if heard.limit is not None and self.published is None and self.settings.assumed:
             self.limit = heard.limit
         if self._part is not None and not heard.young_us:

@@ -48,7 +48,7 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         lane: The lane's number.
         how: `"passed"`, `"refused"` (429), `"lost"` (it left, and no answer came) or `"unused"` (it never left).
         age_us: Since the latest moment it can have been stamped; below 0 where that is still to come.
-        granted_at: When the store granted it, by the store's clock; None where it did not.
+        granted_at: From when on the store granted it, by the store's clock; None where it did not.
         count: HubSpot's own count of calls in the window of this one; None where it did not tell.
         retry_after_us: What a refusal asked for; 0 for nothing.
     """
