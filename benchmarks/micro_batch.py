@@ -1,9 +1,13 @@
-"""What a single call in a micro-batch costs in CPU, beside the same records in a bulk run.
+"""What a single call in a micro-batch costs: in CPU, beside the same records in a bulk run, and in time and requests.
 
     python -m benchmarks.micro_batch [--records 2000] [--rounds 8]
 
 The emulator serves from a process of its own; the CPU time is this process's, the best of some rounds. "handlers" is
 what as many tasks cost that do nothing: a service has them anyway, a bulk run does not.
+
+Then handlers come at random moments of ten seconds, each creates one meeting, and HubSpot takes 50 ms to answer. Ideal
+is a batch that closes a linger after its first call. A call waits a linger and a round trip at most; the round trip is
+that of calls without a batcher, one after the other, on the same machine.
 """
 
 from __future__ import annotations
@@ -11,12 +15,14 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
+import math
+import random
 import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable
 
-from hubspot_meetings_async import MeetingsClient, NoLimit
+from hubspot_meetings_async import Attempt, MeetingsClient, NoLimit
 
 __all__ = ["main"]
 
@@ -42,6 +48,14 @@ def main() -> None:
         print(f"{name:12} {seconds * 1000:7.1f} ms for {asked.records:,} records, {each_us:.1f} µs each")
     bulk, micro, handlers = took["bulk"], took["micro-batch"], took["handlers"]
     print(f"micro-batch: {micro / bulk:.2f} × bulk; without the handlers' own tasks {(micro - handlers) / bulk:.2f} ×")
+    with subprocess.Popen([*words, "--service-latency", "0.05"], stdout=subprocess.PIPE, text=True) as emulator:
+        assert emulator.stdout is not None
+        try:
+            url = emulator.stdout.readline().split()[-1]
+            for linger_s in (0.005, 0.025):
+                print(asyncio.run(_waited(url, asked.records, linger_s)))
+        finally:
+            emulator.terminate()
 
 
 async def _measured(url: str, records: int, rounds: int) -> dict[str, float]:
@@ -70,6 +84,55 @@ async def _measured(url: str, records: int, rounds: int) -> dict[str, float]:
                 await way(given)
                 took[name] = min(took[name], time.process_time() - began_s)
         return took
+
+
+async def _waited(url: str, number: int, linger_s: float) -> str:
+    """So many handlers over ten seconds: requests against the ideal, and how long they wait."""
+    requests: list[Attempt] = []
+    began: list[float] = []
+    waits: list[float] = []
+    loop = asyncio.get_running_loop()
+    rng = random.Random(7)
+    async with MeetingsClient("token", base_url=url, limiter=NoLimit(), on_attempt=requests.append) as hubspot:
+        alone = [await _timed(hubspot.meetings.create(_record(0, n))) for n in range(100)]
+        requests.clear()
+        async with hubspot.micro_batch(linger_s=linger_s) as batch, asyncio.TaskGroup() as handlers:
+
+            async def handle(n: int, at: float) -> None:
+                await asyncio.sleep(at)
+                began.append(loop.time())
+                waits.append(await _timed(batch.create(_record(1, n))))
+
+            for n in range(number):
+                handlers.create_task(handle(n, rng.uniform(0.0, 10.0)))
+    ideal = _windows(sorted(began), linger_s)
+    bound_ms = linger_s * 1000 + _percentile(alone, 0.99)
+    return (
+        f"{number:,} handlers over 10 s, linger {linger_s * 1000:g} ms: {len(requests):,} requests, ideal {ideal:,} "
+        f"({len(requests) / ideal - 1:+.1%}); waits p50 {_percentile(waits, 0.5):.1f} ms, "
+        f"p99 {_percentile(waits, 0.99):.1f} ms, linger and p99 of a round trip {bound_ms:.1f} ms"
+    )
+
+
+async def _timed(call: Awaitable[object]) -> float:
+    began_at = time.perf_counter()
+    await call
+    return time.perf_counter() - began_at
+
+
+def _windows(moments: list[float], linger_s: float, most: int = 100) -> int:
+    """How many batches there are if each closes a linger after its first record, or with `most` of them."""
+    batches = count = 0
+    closes_at = -math.inf
+    for at in moments:
+        if at > closes_at or count == most:
+            batches, count, closes_at = batches + 1, 0, at + linger_s
+        count += 1
+    return batches
+
+
+def _percentile(values: list[float], share: float) -> float:
+    return sorted(values)[math.ceil(share * len(values)) - 1] * 1000
 
 
 def _record(number: int, n: int) -> dict[str, str]:
