@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from ..client import MeetingsClient
-from ..errors import Forbidden, NotFound
+from ..errors import DailyLimitExceeded, Forbidden, NotFound
 from ..limiter import QuotaStats
 from ..moments import Zone
 from .asking import ApiVersion, BaseUrl, Connection, Json, TimeZone, TrustEnv, ask
@@ -64,10 +64,11 @@ def quota(
     async def question(hubspot: MeetingsClient) -> int:
         person = person_zone(timezone)
         try:
-            await hubspot.account.daily_usage()
-        except (Forbidden, NotFound):  # as an OAuth app's token may be; the headers of this call tell all the same
-            await hubspot.account.details()
-        use = Use.of(hubspot.quota)
+            await _look(hubspot)
+        except DailyLimitExceeded as error:  # that is an answer, too
+            use = _spent(Use.of(hubspot.quota), error)
+        else:
+            use = Use.of(hubspot.quota)
         if for_programs(json):
             write(use)
         else:
@@ -75,6 +76,19 @@ def quota(
         return DONE
 
     ask("quota", Connection(base_url=base_url, api_version=api_version, trust_env=trust_env), question)
+
+
+async def _look(hubspot: MeetingsClient) -> None:
+    try:
+        await hubspot.account.daily_usage()
+    except (Forbidden, NotFound):  # as it may be for an OAuth app's token; the headers of any call tell most of it
+        await hubspot.account.details()
+
+
+def _spent(use: Use, error: DailyLimitExceeded) -> Use:
+    """The same on a day whose calls are spent."""
+    resets_at = error.resets_at or use.resets_at
+    return msgspec.structs.replace(use, used_today=use.daily_limit, left_today=0, resets_at=resets_at)
 
 
 def _facts(use: Use, person: Zone) -> list[tuple[str, str]]:
@@ -89,8 +103,10 @@ def _facts(use: Use, person: Zone) -> list[tuple[str, str]]:
 
 def today(use: Use) -> str:
     """The day's calls in words."""
-    if use.daily_limit is None or use.left_today is None:
+    if use.left_today is None or (use.daily_limit is None and use.left_today):
         return "HubSpot tells of no daily limit for this token"
+    if use.daily_limit is None:
+        return "all calls are spent"
     return f"{use.used_today or 0:,} used, {use.left_today:,} left of {use.daily_limit:,}"
 
 

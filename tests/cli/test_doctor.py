@@ -78,6 +78,14 @@ class TestQuota:
         [value] = shell("quota").values
         assert (value["used"], value["left"], value["daily_limit"], value["left_today"]) == (2, 188, None, None)
 
+    @pytest.mark.hubspot(daily_limit=1)
+    def test_a_day_that_is_spent_is_an_answer(self, shell: Shell) -> None:
+        assert shell("quota").code == 0
+        answer = shell("quota")
+        assert answer.code == 0, answer.err
+        assert [answer.values[0][name] for name in ("daily_limit", "used_today", "left_today")] == [1, 1, 0]
+        assert "1 used, 0 left of 1" in shell("quota", terminal=True).out
+
 
 class TestErrors:
     """Of all commands that ask: one line, what to do, and an exit code."""
