@@ -148,9 +148,14 @@ class Reader:
 
 
 @pytest.fixture
-def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reader]:
-    """In a folder of their own, with an account that has a contact, a meeting and a unique property."""
-    with ThreadedEmulator(Emulator(limit=None)) as hubspot:
+def reader(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reader]:
+    """In a folder of their own, with an account that has a contact, a meeting and a unique property.
+
+    Meetings that a page's command for the emulator asks for are there, too.
+    """
+    wanted = re.search(r"emulator .*--meetings (\d+) --seed (\d+)", page.read_text("utf-8"))
+    meetings, seed = (int(wanted[1]), int(wanted[2])) if wanted is not None else (0, 0)
+    with ThreadedEmulator(Emulator(limit=None, meetings=meetings, seed=seed)) as hubspot:
         hubspot.add_property("booking_ref", unique=True)
         hubspot.add_object("contacts", id="101", properties={"email": "grace@example.com"})
         hubspot.add_object("meetings", properties={"hs_meeting_title": "Before"})
