@@ -9,7 +9,7 @@ HubSpot: https://developers.hubspot.com/docs/api-reference/crm-meetings-v3/guide
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeVar, cast, overload
+from typing import Any, Final, TypeVar, cast, overload
 
 import msgspec
 from msgspec import Struct
@@ -17,15 +17,16 @@ from msgspec import Struct
 from .errors import ConfigurationError
 from .inputs import Entry, Inputs
 from .models import BatchResponse, Meeting, PlainProperties, UpsertedMeeting, property_names, read_as
-from .wire import Call, Replay, Request, Trail
+from .wire import Call, Decodes, Replay, Request, Trail
 
-__all__ = ["MeetingBatches", "asked", "names_of"]
+__all__ = ["BATCH", "UPSERTED", "MeetingBatches", "asked", "names_of"]
 
 T = TypeVar("T")
 S = TypeVar("S", bound=Struct)
 
-_batch = msgspec.json.Decoder(BatchResponse[Meeting[PlainProperties]])
-_upserted = msgspec.json.Decoder(BatchResponse[UpsertedMeeting[PlainProperties]])
+BATCH: Final = msgspec.json.Decoder(BatchResponse[Meeting[PlainProperties]])
+UPSERTED: Final = msgspec.json.Decoder(BatchResponse[UpsertedMeeting[PlainProperties]])
+"""These read all of an answer; see `bulk/glance.py` for less."""
 
 
 class MeetingBatches:
@@ -111,10 +112,15 @@ class MeetingBatches:
     # ---- the same with an encoded body, for the bulk engine
 
     async def send_create(
-        self, body: bytes, trail: Trail | None = None, *, replay: Replay = Replay.IF_NOT_DONE
+        self,
+        body: bytes,
+        trail: Trail | None = None,
+        *,
+        replay: Replay = Replay.IF_NOT_DONE,
+        decoder: Decodes[Any] = BATCH,
     ) -> BatchResponse[Meeting]:
         """`POST …/batch/create` with an encoded body."""
-        return await self._batch("create", body, _batch, trail, replay=replay)
+        return await self._batch("create", body, decoder, trail, replay=replay)
 
     async def send_read(
         self,
@@ -125,19 +131,29 @@ class MeetingBatches:
         replay: Replay = Replay.ALWAYS,
     ) -> BatchResponse[Meeting]:
         """`POST …/batch/read` with an encoded body."""
-        return await self._batch("read", body, _batch, trail, replay=replay, query="archived=true" if archived else "")
+        return await self._batch("read", body, BATCH, trail, replay=replay, query="archived=true" if archived else "")
 
     async def send_update(
-        self, body: bytes, trail: Trail | None = None, *, replay: Replay = Replay.ALWAYS
+        self,
+        body: bytes,
+        trail: Trail | None = None,
+        *,
+        replay: Replay = Replay.ALWAYS,
+        decoder: Decodes[Any] = BATCH,
     ) -> BatchResponse[Meeting]:
         """`POST …/batch/update` with an encoded body."""
-        return await self._batch("update", body, _batch, trail, replay=replay)
+        return await self._batch("update", body, decoder, trail, replay=replay)
 
     async def send_upsert(
-        self, body: bytes, trail: Trail | None = None, *, replay: Replay = Replay.ALWAYS
+        self,
+        body: bytes,
+        trail: Trail | None = None,
+        *,
+        replay: Replay = Replay.ALWAYS,
+        decoder: Decodes[Any] = UPSERTED,
     ) -> BatchResponse[UpsertedMeeting]:
         """`POST …/batch/upsert` with an encoded body."""
-        return await self._batch("upsert", body, _upserted, trail, replay=replay)
+        return await self._batch("upsert", body, decoder, trail, replay=replay)
 
     async def send_archive(self, body: bytes, trail: Trail | None = None, *, replay: Replay = Replay.ALWAYS) -> None:
         """`POST …/batch/archive` with an encoded body."""
@@ -147,7 +163,7 @@ class MeetingBatches:
         self,
         name: str,
         body: bytes,
-        decoder: msgspec.json.Decoder[T] | None,
+        decoder: Decodes[T] | None,
         trail: Trail | None,
         *,
         replay: Replay,

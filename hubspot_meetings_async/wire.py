@@ -37,6 +37,7 @@ from .secret import Secret
 
 __all__ = [
     "Call",
+    "Decodes",
     "Quota",
     "Replay",
     "Request",
@@ -52,6 +53,7 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 
 def _as_built_in(value: object) -> object:
@@ -98,6 +100,12 @@ class Quota(Enum):
     """Token endpoints, which no limit counts."""
 
 
+class Decodes(Protocol[T_co]):
+    """Reads a body: a `msgspec.json.Decoder`, or a room's own. Raises: msgspec.DecodeError, UnicodeDecodeError."""
+
+    def decode(self, body: bytes, /) -> T_co: ...
+
+
 class Request(Struct, Generic[T], frozen=True, kw_only=True):
     """One call, ready to travel: `path` and `query` percent-encoded, `body` JSON bytes or None.
 
@@ -110,7 +118,7 @@ class Request(Struct, Generic[T], frozen=True, kw_only=True):
     path: str
     query: str = ""
     body: bytes | None = None
-    decoder: msgspec.json.Decoder[T] | None = None
+    decoder: Decodes[T] | None = None
     replay: Replay = Replay.ALWAYS
     quota: Quota = Quota.STANDARD
     content_type: str = "application/json"

@@ -98,7 +98,7 @@ class Outcomes(_Ours):
         done = 0
         async with run:
             async for outcome in run:
-                done += isinstance(outcome, (Created, Read)) and bool(outcome.meeting.id)
+                done += isinstance(outcome, (Created, Read)) and bool(outcome.id)
         return done
 
     async def micro(self, count: int) -> int:

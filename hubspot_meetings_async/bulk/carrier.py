@@ -41,6 +41,7 @@ from ..models import BatchResponse, Meeting
 from ..retry import Effect, RetryBudget, RetryPolicy, backoff_s, effect_of, why
 from ..wire import Trail
 from .account import Account, Told
+from .glance import Matched, glance_at
 from .operation import Doubt, Operation
 from .outcomes import Ambiguous, Created, Outcome, Rejected
 from .pieces import Flight, Piece
@@ -153,10 +154,15 @@ class Carrier:
         self._note_clock(flight.trail)
         return self._answered(flight, piece, answer)
 
-    async def _send(self, piece: Piece, trail: Trail) -> BatchResponse[Any] | None:
+    async def _send(self, piece: Piece, trail: Trail) -> BatchResponse[Any] | Matched | None:
         if self._account.journal is not None:
             trail.before_send = partial(self._intend, piece)
-        return await self._operation.send(self._operation.inputs.body(piece.entries), trail)
+        operation = self._operation
+        body = operation.inputs.body(piece.entries)
+        if operation.whole is None:
+            return await operation.send(body, trail)
+        decoder = glance_at(piece.entries, operation.id_property, operation.whole)
+        return await operation.send(body, trail, decoder=decoder)
 
     async def _intend(self, piece: Piece) -> None:
         """No byte of a batch leaves before the journal has its intent."""
@@ -192,7 +198,7 @@ class Carrier:
 
     # ---- answers
 
-    def _answered(self, flight: Flight, piece: Piece, answer: BatchResponse[Any] | None) -> Told | None:
+    def _answered(self, flight: Flight, piece: Piece, answer: BatchResponse[Any] | Matched | None) -> Told | None:
         operation = self._operation
         self._failures_in_row = 0
         self.successes += 1
@@ -220,7 +226,7 @@ class Carrier:
         return self._settled(flight, piece, outcomes, *pieces)
 
     def _answered_with_doubts(
-        self, flight: Flight, piece: Piece, answer: BatchResponse[Any], outcomes: list[Outcome[Any, Any]]
+        self, flight: Flight, piece: Piece, answer: BatchResponse[Any] | Matched, outcomes: list[Outcome[Any, Any]]
     ) -> Told | None:
         """Records that the answer leaves open are looked for; so are those whose key it says is taken."""
         by_ordinal = {entry.ordinal: entry for entry in piece.entries}

@@ -18,6 +18,7 @@ from msgspec import Struct
 from ..certainty import SETTLE_S, OnAmbiguous, mode_of
 from ..errors import ConfigurationError
 from ..inputs import Inputs
+from ..meeting_batches import BATCH, UPSERTED
 from ..meetings import Meetings
 from ..models import BatchResponse, Meeting, property_names
 from ..properties import Properties
@@ -169,6 +170,7 @@ class Bulk:
             name="create",
             inputs=Inputs.create(key_property=key_property),
             send=partial(self._meetings.send_create, replay=Replay.IF_NOT_DONE if mode == "hold" else Replay.NOT_HERE),
+            whole=BATCH,
             begin=partial(self._need_key, key_property or "") if reconciles else None,
             id_property=key_property,
             doubt=Doubt.HOLD if mode == "hold" else Doubt.REPEAT if mode == "resend" else Doubt.FIND,
@@ -210,6 +212,7 @@ class Bulk:
             name="update",
             inputs=Inputs.update(id_property=id_property),
             send=partial(self._meetings.send_update, replay=Replay.NOT_HERE),
+            whole=BATCH,
             id_property=id_property,
             settle_s=_seconds(settle_s, SETTLE_S),
             verify=_verify(verify),
@@ -236,6 +239,7 @@ class Bulk:
             name="upsert",
             inputs=Inputs.upsert(id_property=id_property),
             send=partial(self._meetings.send_upsert, replay=Replay.NOT_HERE),
+            whole=UPSERTED,
             id_property=id_property,
             find=partial(self._meetings.lookup.by_unique, id_property),
             settle_s=_seconds(settle_s, SETTLE_S) if verify == "final" else 0.0,

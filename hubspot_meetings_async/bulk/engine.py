@@ -639,8 +639,8 @@ class Run(Generic[R, M]):
             if self._account.journal is not None:
                 try:
                     await self._account.journal.aclose()
-                except JournalError as error:
-                    failure = error
+                except JournalError as unwritten:
+                    failure = unwritten
         for outcomes in (*self._outcomes.left(), rest):
             self._unread.extend(outcomes)
         if self._account.watch is not None:

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from enum import Enum
 from typing import Any, Literal, Protocol
 
+import msgspec
 from msgspec import Struct
 
 from ..certainty import SETTLE_S
@@ -51,7 +52,8 @@ class ReadBack(Protocol):
 class Operation(Struct, frozen=True, kw_only=True):
     """A batch call, and what a run needs to know about it.
 
-    `send` carries one encoded batch out and answers it (None: 204). `begin` is awaited before the first record is
+    `send` carries one encoded batch out and answers it (None: 204). Where `whole` is given, the decoder of all of an
+    answer, `send` takes a `decoder=` that reads less of it. `begin` is awaited before the first record is
     taken. `into`: the Struct for properties that are read. `doubt` says what follows a lost answer, after `settle_s`
     seconds; `find` looks for keys then. `patience_s` is left to a late request before a record is given up as poison.
     `unique_keys`: a key may come once in a run. `key_is_unique`: HubSpot refuses a second record of a key.
@@ -62,7 +64,8 @@ class Operation(Struct, frozen=True, kw_only=True):
 
     name: str
     inputs: Inputs
-    send: Callable[[bytes, Trail], Awaitable[BatchResponse[Any] | None]]
+    send: Callable[..., Awaitable[BatchResponse[Any] | Any | None]]
+    whole: msgspec.json.Decoder[BatchResponse[Any]] | None = None
     begin: Callable[[], Awaitable[None]] | None = None
     id_property: str | None = None
     into: type[Struct] | None = None

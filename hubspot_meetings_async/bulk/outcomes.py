@@ -15,6 +15,7 @@ from msgspec import Struct, structs
 
 from ..errors import HubSpotError
 from ..models import Meeting, PlainProperties
+from .late import WithMeeting, decoded_late
 
 __all__ = [
     "COUNTERS",
@@ -59,8 +60,11 @@ class _Written(_Settled[R], Generic[R], frozen=True, kw_only=True):
     differs: Mapping[str, Difference] | None = None
 
 
-class Created(_Written[R], Generic[R, M], frozen=True):
+class Created(WithMeeting, _Written[R], Generic[R, M], frozen=True):
     """There is a meeting of this record now. `ordinal` counts the records of the source from 0.
+
+    `id` is the meeting's id. `meeting` is decoded when it is first looked at, with those of its whole batch; until
+    then, outcomes that are kept hold the bytes of their batch's answer together.
 
     `new`: True: HubSpot's answer says that it made it. None: the answer was lost, and the meeting found by its key.
     False: it was found, and had been there before the run began: somebody else's, or an earlier run's.
@@ -74,8 +78,8 @@ class Created(_Written[R], Generic[R, M], frozen=True):
     new: bool | None = True
 
 
-class Updated(_Written[R], Generic[R, M], frozen=True):
-    """HubSpot wrote this record's properties to a meeting that existed. `differs` as for `Created`."""
+class Updated(WithMeeting, _Written[R], Generic[R, M], frozen=True):
+    """HubSpot wrote this record's properties to a meeting that existed. All else as for `Created`."""
 
     meeting: M
 
@@ -86,10 +90,14 @@ class Archived(_Settled[R], Generic[R], frozen=True):
     id: str
 
 
-class Read(_Settled[R], Generic[R, M], frozen=True):
+class Read(WithMeeting, _Settled[R], Generic[R, M], frozen=True):
     """The meeting that was asked for."""
 
     meeting: M
+
+
+for _kind in (Created, Updated, Read):
+    decoded_late(_kind)
 
 
 class Rejected(_Settled[R], Generic[R], frozen=True):

@@ -8,9 +8,9 @@ HubSpot: https://developers.hubspot.com/docs/api-reference/error-handling (multi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from msgspec import Struct
 
@@ -19,6 +19,9 @@ from ..inputs import Entry
 from ..models import BatchError, BatchResponse, Meeting, UpsertedMeeting, read_as
 from ..retry import Effect, effect_of, why
 from ..wire import rejection
+from .glance import Matched
+from .late import Unread
+from .matching import one_each
 from .outcomes import Ambiguous, Archived, Created, NotSent, Outcome, Read, Rejected, Updated
 
 __all__ = ["Settlement", "comparable", "settle_answer", "settle_archived", "settle_failure"]
@@ -39,7 +42,7 @@ def settle_archived(entries: Sequence[Entry]) -> list[Outcome[Any, Any]]:
 def settle_answer(
     operation: str,
     entries: Sequence[Entry],
-    answer: BatchResponse[Meeting],
+    answer: BatchResponse[Meeting] | Matched,
     *,
     id_property: str | None = None,
     may_repeat: bool = True,
@@ -52,10 +55,10 @@ def settle_answer(
     are ambiguous otherwise. With `learn`, entries that failed for one of several reasons which name nobody are
     not rejected for all of them, but left open too: sent in smaller batches, each learns its own.
     """
-    plain = _one_each(entries, answer, id_property)
+    if isinstance(answer, Matched):
+        return Settlement(_matched(operation, entries, answer), [])
+    plain = None if answer.errors else one_each(entries, answer.results, id_property, _values)
     if plain is not None:
-        if operation == "create":
-            return Settlement([Created(e.record, e.ordinal, m) for e, m in zip(entries, plain, strict=True)], [])
         return Settlement([_done(operation, e, m, into) for e, m in zip(entries, plain, strict=True)], [])
     done, doubtful = _named(operation, entries, answer, id_property)
     failed, untied = _failed(entries, answer.errors)
@@ -73,8 +76,8 @@ def settle_answer(
             outcomes.append(Ambiguous(entry.record, entry.ordinal, "not_told_apart", error, ids))
         else:
             unnamed.append(entry)
-    one_each = not learn or len(unnamed) == 1 or len({error.message for error in untied}) == 1
-    if unnamed and untied and one_each and max(len(untied), (answer.num_errors or 0) - len(failed)) >= len(unnamed):
+    for_all = not learn or len(unnamed) == 1 or len({error.message for error in untied}) == 1
+    if unnamed and untied and for_all and max(len(untied), (answer.num_errors or 0) - len(failed)) >= len(unnamed):
         reason = _any_of(untied)
         outcomes += [Rejected(entry.record, entry.ordinal, reason) for entry in unnamed]
         unnamed = []
@@ -99,6 +102,17 @@ def settle_failure(
     if operation != "read" and (effect is Effect.UNKNOWN or doubtful):
         return [Ambiguous(e.record, e.ordinal, reason, error) for e in entries]
     return [NotSent(e.record, e.ordinal, "stopped" if stopped else "unavailable", error) for e in entries]
+
+
+def _matched(operation: str, entries: Sequence[Entry], matched: Matched) -> list[Outcome[Any, Any]]:
+    answer = matched.answer
+    pairs = zip(entries, matched.seen, strict=True)
+    if operation == "create":
+        return [Created(entry.record, entry.ordinal, Unread(seen.id, answer)) for entry, seen in pairs]
+    return [
+        (Created if seen.new else Updated)(entry.record, entry.ordinal, Unread(seen.id, answer))
+        for entry, seen in pairs
+    ]
 
 
 def _done(operation: str, entry: Entry, meeting: Meeting, into: type[Struct] | None) -> Outcome[Any, Any]:
@@ -155,48 +169,8 @@ def _any_of(errors: Sequence[RequestRejected]) -> RequestRejected:
 # ---- successes ----------------------------------------------------------------------------------------------------
 
 
-def _one_each(
-    entries: Sequence[Entry], answer: BatchResponse[Meeting], id_property: str | None
-) -> list[Meeting] | None:
-    """The result of each entry, in the order of the entries, where all is as it should be; None where not.
-
-    By trace id, by id or unique value, or by one property whose values are all different: the most common answer, and a
-    bulk run's time goes by the record.
-    """
-    results = answer.results
-    if answer.errors or len(results) != len(entries) or not entries:
-        return None
-    wanted: Sequence[Any]
-    if results[0].object_write_trace_id is not None:
-        wanted = [entry.trace_id for entry in entries]
-        given = {meeting.object_write_trace_id: meeting for meeting in results}
-    elif entries[0].key is not None:
-        wanted = [entry.key for entry in entries]
-        given = {m.id if id_property is None else m.properties.get(id_property): m for m in results}
-    else:
-        name = _telling_property(entries)
-        if name is None:
-            return None
-        wanted = [cast("Mapping[str, Any]", entry.sent).get(name) for entry in entries]
-        given = {meeting.properties.get(name): meeting for meeting in results}
-    try:
-        found = [given[value] for value in wanted]
-    except KeyError:
-        return None
-    # A value twice on either side, or an id twice, is for those who look closer.
-    distinct = len(given) == len(entries) and len({*wanted}) == len(entries) == len({m.id for m in found})
-    if distinct and id_property is None and entries[0].key is not None:
-        distinct = all(meeting.id == entry.key for entry, meeting in zip(entries, found, strict=True))
-    return found if distinct else None
-
-
-def _telling_property(entries: Sequence[Entry]) -> str | None:
-    """A property that no two of the entries wrote the same value to."""
-    for name in entries[0].sent or ():
-        values = {entry.sent.get(name) for entry in entries if entry.sent is not None}
-        if len(values) == len(entries) and None not in values:
-            return name
-    return None
+def _values(name: str, meetings: Sequence[Meeting]) -> list[str | None]:
+    return [meeting.properties.get(name) for meeting in meetings]
 
 
 def _named(

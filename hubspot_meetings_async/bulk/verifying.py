@@ -44,7 +44,7 @@ class Verifier:
     async def compared(self, outcomes: list[Outcome[Any, Any]], entries: Sequence[Entry]) -> list[Outcome[Any, Any]]:
         """The outcomes, with what is stored otherwise than sent; as they are where HubSpot could not be asked."""
         sent = {entry.ordinal: entry.sent or {} for entry in entries}
-        written = {o.meeting.id: sent[o.ordinal] for o in outcomes if isinstance(o, (Created, Updated))}
+        written = {o.id: sent[o.ordinal] for o in outcomes if isinstance(o, (Created, Updated))}
         if not written:
             return outcomes
         try:
@@ -55,7 +55,7 @@ class Verifier:
         verified: list[Outcome[Any, Any]] = []
         for outcome in outcomes:
             if isinstance(outcome, (Created, Updated)):
-                meeting = stored.get(outcome.meeting.id)
+                meeting = stored.get(outcome.id)
                 if meeting is None:
                     self._report.unverified += 1
                 else:
@@ -84,11 +84,11 @@ class Verifier:
                 self._lost.add(entry.key)
             if not isinstance(outcome, (Created, Updated)) or entry is None:
                 continue
-            known = self._doubted.get(outcome.meeting.id)
+            known = self._doubted.get(outcome.id)
             if known is not None:
                 known.append(by_ordinal[outcome.ordinal])
             elif doubtful or entry.key in self._lost:
-                self._doubted[outcome.meeting.id] = [by_ordinal[outcome.ordinal]]
+                self._doubted[outcome.id] = [by_ordinal[outcome.ordinal]]
 
     async def settle(self) -> None:
         """Read what was sent more than once; send what is stored otherwise once more, three times at most."""

@@ -20,7 +20,9 @@ from hubspot_meetings_async import (
     RetryPolicy,
 )
 from hubspot_meetings_async.emulator import Behaviour, Emulator
+from hubspot_meetings_async.meeting_batches import BATCH
 from hubspot_meetings_async.models import BatchError, BatchResponse
+from hubspot_meetings_async.wire import Decodes
 
 KEY = "booking_ref"
 Answer = BatchResponse[Any]
@@ -40,9 +42,12 @@ async def account(
             meetings = hubspot.bulk._meetings
             sound, left = meetings.send_create, list(spoils)
 
-            async def odd(*arguments: Any, **options: Any) -> Answer:
-                answer = await sound(*arguments, **options)
-                return left.pop(0)(answer) if left else answer
+            async def odd(*arguments: Any, decoder: Decodes[Any] = BATCH, **options: Any) -> Answer:
+                if not left:
+                    return await sound(*arguments, decoder=decoder, **options)
+                answer = left.pop(0)(await sound(*arguments, **options))
+                read: Answer = decoder.decode(msgspec.json.encode(answer))
+                return read
 
             monkeypatch.setattr(meetings, "send_create", odd)
             yield emulator, hubspot

@@ -29,7 +29,7 @@ from hubspot_meetings_async.meetings import Meetings
 from hubspot_meetings_async.models import BatchResponse, Meeting, UpsertedMeeting
 from hubspot_meetings_async.properties import Properties
 from hubspot_meetings_async.retry import Effect, RetryBudget, RetryPolicy, effect_of, why
-from hubspot_meetings_async.wire import Quota, Request, Response, Trail, parse
+from hubspot_meetings_async.wire import Decodes, Quota, Request, Response, Trail, parse
 
 from .network import Answer, Line, Network, NotSent
 from .plan import Plan
@@ -84,6 +84,7 @@ def _operation(plan: Plan, ends: _Ends) -> Operation:
                 name="create",
                 inputs=Inputs.create(key_property=KEY),
                 send=ends.create,
+                whole=_PLAIN,
                 id_property=KEY,
                 doubt=Doubt.FIND,
                 find=ends.find,
@@ -96,6 +97,7 @@ def _operation(plan: Plan, ends: _Ends) -> Operation:
                 name="create",
                 inputs=Inputs.create(key_property=KEY),
                 send=ends.create,
+                whole=_PLAIN,
                 id_property=KEY,
                 doubt=Doubt.FIND,
                 find=ends.search,
@@ -103,14 +105,17 @@ def _operation(plan: Plan, ends: _Ends) -> Operation:
                 unique_keys=True,
             )
         case "hold":
-            return Operation(name="create", inputs=Inputs.create(), send=ends.create_once, doubt=Doubt.HOLD)
+            return Operation(
+                name="create", inputs=Inputs.create(), send=ends.create_once, whole=_PLAIN, doubt=Doubt.HOLD
+            )
         case "resend":
-            return Operation(name="create", inputs=Inputs.create(), send=ends.create)
+            return Operation(name="create", inputs=Inputs.create(), send=ends.create, whole=_PLAIN)
         case "upsert":
             return Operation(
                 name="upsert",
                 inputs=Inputs.upsert(id_property=KEY),
                 send=ends.upsert,
+                whole=_UPSERTED,
                 id_property=KEY,
                 find=ends.find,
                 settle_s=SETTLE_S if plan.verify else 0.0,
@@ -122,6 +127,7 @@ def _operation(plan: Plan, ends: _Ends) -> Operation:
                 name="update",
                 inputs=Inputs.update(id_property=None),
                 send=ends.update,
+                whole=_PLAIN,
                 settle_s=SETTLE_S,
                 verify=plan.verify,
                 read_back=ends.read_back,
@@ -138,23 +144,27 @@ class _Ends:
         self._network = network
         self._line = line
 
-    async def create(self, body: bytes, trail: Trail) -> BatchResponse[Any] | None:
-        return await self._send("create", body, trail, _PLAIN)
+    async def create(self, body: bytes, trail: Trail, *, decoder: Decodes[Any] = _PLAIN) -> BatchResponse[Any] | None:
+        return await self._send("create", body, trail, decoder)
 
-    async def create_once(self, body: bytes, trail: Trail) -> BatchResponse[Any] | None:
+    async def create_once(
+        self, body: bytes, trail: Trail, *, decoder: Decodes[Any] = _PLAIN
+    ) -> BatchResponse[Any] | None:
         """A create that the call loop does not leave to the run."""
         try:
-            return await self._send("create", body, trail, _PLAIN)
+            return await self._send("create", body, trail, decoder)
         except HubSpotError as error:
             if effect_of(error) is not Effect.UNKNOWN:
                 raise
             raise AmbiguousWriteError(f"it left, and the answer is lost: {error.message}", why=why(error)) from error
 
-    async def upsert(self, body: bytes, trail: Trail) -> BatchResponse[Any] | None:
-        return await self._send("upsert", body, trail, _UPSERTED)
+    async def upsert(
+        self, body: bytes, trail: Trail, *, decoder: Decodes[Any] = _UPSERTED
+    ) -> BatchResponse[Any] | None:
+        return await self._send("upsert", body, trail, decoder)
 
-    async def update(self, body: bytes, trail: Trail) -> BatchResponse[Any] | None:
-        return await self._send("update", body, trail, _PLAIN)
+    async def update(self, body: bytes, trail: Trail, *, decoder: Decodes[Any] = _PLAIN) -> BatchResponse[Any] | None:
+        return await self._send("update", body, trail, decoder)
 
     async def archive(self, body: bytes, trail: Trail) -> BatchResponse[Any] | None:
         return await self._send("archive", body, trail, None)
@@ -186,7 +196,7 @@ class _Ends:
         return parse(request, Response(answer.status, {}, answer.body))
 
     async def _send(
-        self, op: str, body: bytes, trail: Trail, decoder: msgspec.json.Decoder[Any] | None
+        self, op: str, body: bytes, trail: Trail, decoder: Decodes[Any] | None
     ) -> BatchResponse[Any] | None:
         inputs = msgspec.json.decode(body)["inputs"]
         repair = trail.before_send is None

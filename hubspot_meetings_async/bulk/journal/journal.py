@@ -174,10 +174,10 @@ def _ordinal(outcome: Outcome[Any, Any]) -> int:
 
 def _row(outcome: Outcome[Any, Any]) -> tuple[str, str | None]:
     match outcome:
-        case Created(meeting=meeting):
-            return "c", meeting.id
-        case Updated(meeting=meeting):
-            return "u", meeting.id
+        case Created():
+            return "c", outcome.id
+        case Updated():
+            return "u", outcome.id
         case Archived():
             return "a", None
         case Rejected(error=error):
