@@ -275,7 +275,7 @@ class TestImportCost:
         loaded = run_python(
             "import sys, hubspot_meetings_async as h\n"
             "h.MeetingsClient('token')\n"
-            "heavy = ['aiohttp', 'yarl', 'typer', 'rich', 'uvloop', 'sqlite3', 'fastapi', 'opentelemetry']\n"
+            "heavy = ['aiohttp', 'yarl', 'typer', 'rich', 'uvloop', 'sqlite3', 'fastapi', 'opentelemetry', 'redis']\n"
             "heavy += [h.__name__ + '.emulator', h.__name__ + '.cli']\n"
             "print([name for name in heavy if name in sys.modules])"
         )

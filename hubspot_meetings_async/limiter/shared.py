@@ -289,6 +289,9 @@ class SharedTurnstile(Turnstile):
         try:
             heard = await self._store.exchange(self._message(epoch, told, wanted, kept))
             while heard.unknown:
+                if epoch and self._part is None:
+                    # The others have not told it of their slots yet either.
+                    self._keep_to_part()
                 heard = await self._store.exchange(self._message(heard.epoch, told, wanted, self._what_is_kept()))
         except (asyncio.CancelledError, StoreAway):
             # Nobody knows if it was heard; it may be said twice.
@@ -340,8 +343,7 @@ class SharedTurnstile(Turnstile):
         self._away = True
         self._asking = None
         if self._part is None:
-            self._part = self._fair_part()
-            self.pacer.pace(self._pace_per_s(self.own_limit(), self.now()))
+            self._keep_to_part()
         _log.warning(
             "the store of the shared quota is away (%s): this process keeps to %d of %d calls until it is back",
             away,
@@ -349,6 +351,10 @@ class SharedTurnstile(Turnstile):
             super().own_limit(),
         )
         self.dispatch()
+
+    def _keep_to_part(self) -> None:
+        self._part = self._fair_part()
+        self.pacer.pace(self._pace_per_s(self.own_limit(), self.now()))
 
     def _fair_part(self) -> int:
         """The part of the limit that was ours lately; what other processes reckon the same way adds up to the rest."""
