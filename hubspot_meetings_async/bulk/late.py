@@ -72,5 +72,5 @@ def decoded_late(kind: type[Any]) -> None:
         found: str = slot.__get__(self).id
         return found
 
-    kind.meeting = property(meeting)
+    kind.meeting = property(meeting, doc="The meeting; decoded when it is first looked at. Raises: UnexpectedResponse.")
     kind.id = property(id_, doc=WithMeeting.id.__doc__)
