@@ -73,7 +73,6 @@ class ChangesWalk:
         self._listings = 0 if not archived else 1 if self._bin.began_ms is None else 2
         self._bin_asking = False
         self._binned: tuple[Sequence[Plain], str | None] | None = None
-        self._telling = 0
 
     @property
     def total(self) -> int | None:
@@ -102,7 +101,7 @@ class ChangesWalk:
             return partial(self._search, ask)
         if self._incomplete:
             return partial(self._complete, self._incomplete.popleft())
-        if self._windows.ended and not self._telling and self._listings and not self._bin_asking:
+        if self._windows.ended and self._listings and not self._bin_asking:
             self._bin_asking = True
             return self._list_bin
         return None
@@ -153,7 +152,6 @@ class ChangesWalk:
     def take(self) -> Batch | None:
         """The next page: of live meetings in order, then of the bin."""
         if (piece := self._windows.take()) is not None:
-            self._telling += 1
             return self._told_live(piece)
         if self._binned is not None:
             meetings, after = self._binned
@@ -179,7 +177,6 @@ class ChangesWalk:
             self._live.told(row.ms, int(gone))
 
     def _close_live(self, piece: Piece, settled_ms: int) -> None:
-        self._telling -= 1
         self._live.reached(piece.ms, piece.id, settled_ms=settled_ms)
 
     def _told_bin(self, meetings: Sequence[Plain], after: str | None) -> Batch:

@@ -38,7 +38,7 @@ from ..moments import unix_ms
 from ..wire import Call, Quota, Request, Trail, encode, rejection
 from .windows import Answer, Ask, Row, Sizes
 
-__all__ = ["MERGED", "Reader", "Wanted", "row_of"]
+__all__ = ["MERGED", "Reader", "Wanted", "row_of", "sent_ms"]
 
 MERGED: Final = "hs_merged_object_ids"
 """The meetings that were merged into one; asked for with every meeting, since they are told of nowhere else."""
@@ -127,7 +127,7 @@ class Reader:
         body = self._body(filters, rule, str(offset) if offset else None, self._searched, limit)
         request = Request(method="POST", path=self._path, body=body, decoder=_found, quota=Quota.SEARCH)
         page = await self._call(request, trail)
-        return page, _sent_ms(trail)
+        return page, sent_ms(trail)
 
     def _body(
         self,
@@ -259,7 +259,7 @@ def _named(links: Iterable[AssociatedRecord]) -> Iterable[AssociatedId]:
             yield AssociatedId(id=link.to_object_id, type=name)
 
 
-def _sent_ms(trail: Trail) -> int:
+def sent_ms(trail: Trail) -> int:
     """When the last request was sent, by HubSpot's clock where it tells it: an answer shows all that was there then."""
     now_ms: float = time.time() * 1000
     if trail.date is not None:
