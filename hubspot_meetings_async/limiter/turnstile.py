@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import math
-import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from ..errors import ConfigurationError, DailyLimitExceeded, ForkedClientError
+from ..errors import DailyLimitExceeded
+from .clock import LoopClock
 from .governor import DailyBudget, ForeignUse, Shutter, StampJitter, read_headers
 from .lanes import Turn, WaitingLine
 from .ledger import SlotLedger
@@ -81,17 +81,14 @@ class Turnstile:
         self._pacing: Turn | None = None
         self._busy_s = 0.0
         self._answer_s = 0.0
-        self._even_from_at = math.inf
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._pid = 0
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_at = math.inf
+        self._clock = LoopClock(self.dispatch)
+        self.now = self._clock.now
 
     # --- what a call does -------------------------------------------------------------------------------------------
 
     async def enter(self, turn: Turn) -> None:
         """Return when the turn has a slot and may send. Raises DailyLimitExceeded when waiting is no use."""
-        now = self._bound_now()
+        now = self._clock.bound_now()
         self._ask_daily(turn, now)
         try:
             if not self._take_at_once(turn, now):
@@ -175,10 +172,6 @@ class Turnstile:
         return False
 
     # --- verdicts ---------------------------------------------------------------------------------------------------
-
-    def now(self) -> float:
-        """Seconds on the loop's clock."""
-        return self._loop.time() if self._loop is not None else 0.0
 
     def own_limit(self) -> int:
         """Slots there are when nobody else calls."""
@@ -340,23 +333,12 @@ class Turnstile:
         return self._answer_s > 2 * _WORTH_A_BET * self.ledger.window_s
 
     def _set_timer(self, now: float) -> None:
-        if not (self.interactive or self.bulk):
-            return
-        at = self._frees_at() if self.shutter.admits(now) else self.shutter.changes_at()
-        # A timer that fires too early does no harm, so one is only ever replaced by an earlier one.
-        if at < self._timer_at and self._loop is not None:
-            if self._timer is not None:
-                self._timer.cancel()
-            self._timer = self._loop.call_at(at, self._look_again)
-            self._timer_at = at
+        if self.interactive or self.bulk:
+            self._clock.wake_at(self._frees_at() if self.shutter.admits(now) else self.shutter.changes_at())
 
     def _frees_at(self) -> float:
         """When a slot may come free by itself."""
         return min(self.ledger.next_free_at or math.inf, self.foreign.changes_at())
-
-    def _look_again(self) -> None:
-        self._timer, self._timer_at = None, math.inf
-        self.dispatch()
 
     # --- learning ---------------------------------------------------------------------------------------------------
 
@@ -404,8 +386,9 @@ class Turnstile:
         # A slot comes back after the window and the time it was busy. Calls spread over the window alone leave the end
         # of each such cycle empty, and whoever comes then waits for the next one. So spread them over the cycle; this
         # can cost part of a cycle once, which a run of seconds should not pay.
-        cycle_s = self.ledger.window_s + (self._busy_s if now >= self._even_from_at else 0.0)
-        return self.settings.bulk_rate * limit / cycle_s
+        window_s = self.ledger.window_s
+        even = now >= self._clock.began_at + _EVEN_AFTER_WINDOWS * window_s
+        return self.settings.bulk_rate * limit / (window_s + (self._busy_s if even else 0.0))
 
     # --- the day ----------------------------------------------------------------------------------------------------
 
@@ -443,24 +426,6 @@ class Turnstile:
         return DailyLimitExceeded(
             "the calls of the day that this lane may use are spent", policy="DAILY", resets_at=self.daily.resets_at
         )
-
-    # --- the loop ---------------------------------------------------------------------------------------------------
-
-    def _bound_now(self) -> float:
-        loop = asyncio.get_running_loop()
-        if loop is not self._loop:
-            if self._loop is not None:
-                if self._pid != os.getpid():
-                    raise ForkedClientError(
-                        "this client was used before this process was forked off; nothing was sent. Make a client in "
-                        "the child, or start children by multiprocessing's 'spawn'"
-                    )
-                raise ConfigurationError(
-                    "this QuotaGate belongs to another event loop; make one gate (one client) for each loop"
-                )
-            self._loop, self._pid = loop, os.getpid()
-            self._even_from_at = loop.time() + _EVEN_AFTER_WINDOWS * self.ledger.window_s
-        return loop.time()
 
 
 def _seconds_until(moment: datetime) -> float:

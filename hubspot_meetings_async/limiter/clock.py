@@ -1,0 +1,72 @@
+"""The event loop a gate belongs to: its clock, and one timer.
+
+This module knows asyncio's loops. It must not know what is waited for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+from collections.abc import Callable
+
+from ..errors import ConfigurationError, ForkedClientError
+
+__all__ = ["LoopClock"]
+
+
+class LoopClock:
+    """Seconds on the first loop it is used on, and on no other.
+
+    Attributes:
+        began_at: When it was first used; infinity before.
+    """
+
+    __slots__ = ("_loop", "_pid", "_timer", "_timer_at", "_wake", "began_at")
+
+    def __init__(self, wake: Callable[[], None]) -> None:
+        self.began_at = math.inf
+        self._wake = wake
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._pid = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = math.inf
+
+    def now(self) -> float:
+        """Seconds on the loop's clock; 0 before there is one."""
+        return self._loop.time() if self._loop is not None else 0.0
+
+    def bound_now(self) -> float:
+        """The same, from within the loop.
+
+        Raises: ConfigurationError on another loop than the first; ForkedClientError in a forked child.
+        """
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            self._bind(loop)
+        return loop.time()
+
+    def _bind(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._loop is not None:
+            if self._pid != os.getpid():
+                raise ForkedClientError(
+                    "this client was used before this process was forked off; nothing was sent. Make a client in "
+                    "the child, or start children by multiprocessing's 'spawn'"
+                )
+            raise ConfigurationError(
+                "this QuotaGate belongs to another event loop; make one gate (one client) for each loop"
+            )
+        self._loop, self._pid = loop, os.getpid()
+        self.began_at = loop.time()
+
+    def wake_at(self, at: float) -> None:
+        """Wake then, or earlier: a timer that fires too early does no harm, so one is only replaced by an earlier."""
+        if at < self._timer_at and self._loop is not None:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = self._loop.call_at(at, self._fired)
+            self._timer_at = at
+
+    def _fired(self) -> None:
+        self._timer, self._timer_at = None, math.inf
+        self._wake()
