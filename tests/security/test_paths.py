@@ -199,7 +199,7 @@ ELSEWHERE = {
 """Parameters that no path is made of."""
 NUMBERS = {"limit", "archived", "max_batch_bytes", "workers", "split_refused", "settle_s", "months", "month_offset",
            "has_unique_value", "include_invite_description", "refresh_token", "linger_s", "max_inputs",
-           "max_bytes"}  # fmt: skip
+           "max_bytes", "seconds"}  # fmt: skip
 AS_ELSEWHERE = {
     ("associations.create_label", "name"),
     ("meetings.create", "key_property"),
