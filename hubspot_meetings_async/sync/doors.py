@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Final, Literal, TypeVar, cast, get_args, overload
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, cast, get_args, overload
 
 from msgspec import Struct
 
@@ -19,12 +19,14 @@ from ..meetings import Meetings
 from ..models import PlainProperties, property_names
 from ..moments import unix_ms, utc
 from ..wire import Call
-from .changing import CONCURRENCY, ChangesWalk, Portal
 from .cursor import BinMark, LiveMark, SyncCursor
-from .exporting import LIST_CONCURRENCY, SEARCH_CONCURRENCY, ListedRanges, OneList, SearchedRanges
 from .feed import Changes, Export
-from .reading import Reader, Wanted
-from .windows import Sizes
+
+if TYPE_CHECKING:
+    # Who syncs nothing does not import them: they are most of this package.
+    from .changing import Portal
+    from .reading import Reader, Wanted
+    from .windows import Sizes
 
 __all__ = ["ExportMethod", "Sync"]
 
@@ -69,7 +71,7 @@ class Sync:
         self._associations = associations
         self._portal = portal
         self._api_version = api_version
-        self._sizes = sizes or Sizes()
+        self._sizes = sizes
 
     @overload
     def changes(
@@ -121,9 +123,9 @@ class Sync:
 
         Searches show a write some seconds late, so each walk reads the last `overlap_s` seconds once more and leaves
         out what was told; a write that search shows later than that is missed. Meetings that were merged away are in
-        the `merged_ids` of the one they became part of; one that was restored comes when HubSpot changes its
-        `hs_lastmodifieddate`; of one that was deleted for data protection HubSpot tells nowhere. A new link alone is
-        no change of a meeting where HubSpot does not move that date.
+        the `merged_ids` of the one they became part of. What does not move its `hs_lastmodifieddate` is not seen: a new
+        link, or a restored meeting, where HubSpot leaves that date as it was, and meetings deleted for data protection;
+        `hubspot.bulk.read` of the ids that a copy has says which of them are live, archived or gone.
 
         `archived=True` lists the whole recycling bin (100 meetings a request) behind the live ones, since HubSpot sorts
         it by id only, and tells of those archived since the last time; where the bin is large, do so less often.
@@ -131,6 +133,8 @@ class Sync:
         Five searches a second give up to 1,000 meetings a second. Raises: ConfigurationError for arguments that make
         no sense, and for the cursor of another account; UnexpectedResponse when answers do not keep the order.
         """
+        from .changing import CONCURRENCY, ChangesWalk
+
         cursor = _cursor_of(since)
         if cursor.exporting:
             raise ConfigurationError("this cursor belongs to an export that has not ended; give it to export(after=…)")
@@ -199,6 +203,8 @@ class Sync:
         Raises: ConfigurationError for arguments that make no sense, the cursor of another account, and where `"ranges"`
         can not be had; UnexpectedResponse when answers do not keep the order of the ids.
         """
+        from .exporting import LIST_CONCURRENCY, SEARCH_CONCURRENCY, ListedRanges, OneList, SearchedRanges
+
         if after is not None and not after.exporting:
             raise ConfigurationError("this cursor belongs to no export under way; give it to changes(since=…)")
         if method not in get_args(ExportMethod):
@@ -226,13 +232,16 @@ class Sync:
         )
 
     def _reader(self, wanted: Wanted) -> Reader:
+        from .reading import Reader
+        from .windows import Sizes
+
         return Reader(
             self._call,
             self._meetings,
             self._associations,
             wanted,
             api_version=self._api_version,
-            sizes=self._sizes,
+            sizes=self._sizes or Sizes(),
         )
 
 
@@ -255,6 +264,8 @@ def _wanted(
     associations: Sequence[str],
     into: type[Struct] | None,
 ) -> Wanted:
+    from .reading import Wanted
+
     if into is not None and properties:
         raise ConfigurationError("give properties= or into=, not both: the properties follow from the fields of into")
     return Wanted(
