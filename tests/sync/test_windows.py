@@ -195,3 +195,19 @@ def test_an_empty_page_that_is_not_the_last_is_refused() -> None:
     assert ask is not None
     with pytest.raises(UnexpectedResponse, match="empty page"):
         windows.answered(ask, Answer([], 2, True, 9))
+
+
+def test_no_more_is_read_ahead_than_some_windows() -> None:
+    """However slowly pages are taken: as many windows as searches, and one."""
+    rng = random.Random(1)
+    keys = [(n, n + 1) for n in range(3_000)]
+    index = Index(keys, rng, page=10)
+    windows = Windows(0, 0, None, concurrency=3, sizes=Sizes(found=10, window=4))
+    read = 0
+    while (ask := windows.next()) is not None:
+        piece = windows.answered(ask, index.answer(ask))
+        if piece is not None:
+            piece.complete = True
+            read += len(piece.rows)
+    assert 3 * 36 < read <= 4 * 1.5 * 40
+    assert walked(windows, index, rng, at_once=3) == keys
