@@ -81,21 +81,25 @@ class Cutter:
 
     def feed_all(self, entries: list[Entry]) -> bool:
         """Take entries together, where none is too large and none waits for its key; False when it is not as easy."""
-        sizes = [len(entry.encoded) + 1 for entry in entries]
-        largest = max(sizes)
-        # A batch full of the largest, on top of what is open: if that fits, no cut by size is due.
-        if self._open_bytes + self._max_inputs * largest > self._max_bytes:
+        sizes = [*map(len, [entry.encoded for entry in entries])]
+        total = sum(sizes) + len(sizes)
+        # All on top of what is open, or a batch full of the largest: if one of these fits, no cut by size is due.
+        if min(total, self._max_inputs * (max(sizes) + 1)) > self._max_bytes - self._open_bytes:
             return False
-        keys = [entry.key for entry in entries]
-        if keys[0] is not None:
+        if entries[0].key is not None:
+            keys = [entry.key for entry in entries]
             if not self._busy.isdisjoint(keys) or len({*keys}) < len(keys):
                 return False
             self._busy.update(cast("list[str]", keys))
+        if not self._open and len(entries) == self._max_inputs:
+            self._open, self._open_bytes = entries, total
+            self._close()
+            return True
         taken = 0
         while taken < len(entries):
             room = self._max_inputs - len(self._open)
             self._open += entries[taken : taken + room]
-            self._open_bytes += sum(sizes[taken : taken + room])
+            self._open_bytes += sum(sizes[taken : taken + room]) + len(sizes[taken : taken + room])
             taken += room
             if len(self._open) == self._max_inputs:
                 self._close()
@@ -137,6 +141,8 @@ class Cutter:
 
     def release(self, entries: Iterable[Entry]) -> None:
         """These entries are settled: the next one of each key may go."""
+        if not self._busy:
+            return
         if not self._parked:
             self._busy.difference_update([entry.key for entry in entries if entry.key is not None])
             return

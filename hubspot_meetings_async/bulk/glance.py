@@ -89,18 +89,16 @@ class LateAnswer:
 class Glance:
     """Decodes the answer to the batch of these entries: `Matched` where all is as it should be, whole where not."""
 
-    __slots__ = ("_entries", "_id_property", "_telling", "_whole")
+    __slots__ = ("_entries", "_telling", "_whole")
 
     def __init__(
         self,
         entries: Sequence[Entry],
         telling: str | None,
-        id_property: str | None,
         whole: msgspec.json.Decoder[BatchResponse[Any]],
     ) -> None:
         self._entries = entries
         self._telling = telling
-        self._id_property = id_property
         self._whole = whole
 
     @property
@@ -117,20 +115,21 @@ class Glance:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return self._whole.decode(body)
         if not answer.errors and not answer.num_errors:
-            seen = one_each(self._entries, answer.results, self._id_property, self._told)
+            seen = one_each(self._entries, answer.results, self._telling, _told)
             if seen is not None:
                 return Matched(seen, LateAnswer(body, self._whole))
         return self._whole.decode(body)
 
-    def _told(self, name: str, results: Sequence[Any]) -> list[str | None]:
-        return [seen.properties.value for seen in results] if name == self._telling else []
+
+def _told(_: str, results: Sequence[Any]) -> list[str | None]:
+    return [seen.properties.value for seen in results]
 
 
 def glance_at(
     entries: Sequence[Entry], id_property: str | None, whole: msgspec.json.Decoder[BatchResponse[Any]]
 ) -> Decodes[Any]:
     """The decoder for the answer to a batch of these entries."""
-    telling = id_property
-    if entries[0].key is None and (telling := telling_property(entries)) is None:
+    telling = telling_property(entries, id_property)
+    if telling is None and entries[0].key is None:
         return whole  # only trace ids could tell, and HubSpot is not known to repeat them in results
-    return Glance(entries, telling, id_property, whole)
+    return Glance(entries, telling, whole)

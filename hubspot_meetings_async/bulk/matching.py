@@ -30,12 +30,13 @@ T = TypeVar("T", bound=Result)
 def one_each(
     entries: Sequence[Entry],
     results: Sequence[T],
-    id_property: str | None,
+    telling: str | None,
     told: Callable[[str, Sequence[T]], Sequence[str | None]],
 ) -> list[T] | None:
     """The result of each entry, in the order of the entries; None where anything is missing, twice, or unknown.
 
-    `told` gives the values of a property of the results.
+    `telling` is the property that tells them apart where trace ids do not, None for ids; `told` gives the values of a
+    property of the results.
     """
     if not entries or len(results) != len(entries):
         return None
@@ -47,13 +48,12 @@ def one_each(
         given = [result.object_write_trace_id for result in results]
     elif keyed:
         wanted = [entry.key for entry in entries]
-        given = [result.id for result in results] if id_property is None else told(id_property, results)
+        given = [result.id for result in results] if telling is None else told(telling, results)
+    elif telling is not None:
+        wanted = [cast("Mapping[str, Any]", entry.sent)[telling] for entry in entries]
+        given = told(telling, results)
     else:
-        name = telling_property(entries)
-        if name is None:
-            return None
-        wanted = [cast("Mapping[str, Any]", entry.sent).get(name) for entry in entries]
-        given = told(name, results)
+        return None
     by_name = dict(zip(given, results, strict=False))
     try:
         found = [by_name[value] for value in wanted]
@@ -62,15 +62,23 @@ def one_each(
     # A value twice on either side, or an id twice, is for those who look closer.
     if len(by_name) != len(entries) or len({*wanted}) != len(entries) or len({r.id for r in found}) != len(entries):
         return None
-    if keyed and id_property is None and [result.id for result in found] != [entry.key for entry in entries]:
+    if keyed and telling is None and [result.id for result in found] != [entry.key for entry in entries]:
         return None
     return found
 
 
-def telling_property(entries: Sequence[Entry]) -> str | None:
-    """A property that no two of the entries wrote the same value to."""
+def telling_property(entries: Sequence[Entry], id_property: str | None) -> str | None:
+    """What tells the results of these entries apart: their unique property, or one whose values all differ.
+
+    None where that is the id, or where nothing does.
+    """
+    if entries[0].key is not None:
+        return id_property
     for name in entries[0].sent or ():
-        values = {entry.sent.get(name) for entry in entries if entry.sent is not None}
+        try:
+            values = {cast("Mapping[str, Any]", entry.sent)[name] for entry in entries}
+        except KeyError:
+            continue
         if len(values) == len(entries) and None not in values:
             return name
     return None

@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Collection, Iterable, Iterator
+from itertools import islice
 from typing import Final, Generic, TypeVar
 
 import anyio
@@ -74,12 +75,9 @@ class ReadySource(_Iterating[R]):
         try:
             if self._iterator is None:
                 self._iterator = iter(self._records)
-            for item in self._iterator:
+            for item in islice(self._iterator, _FEWEST_AT_ONCE):
                 formed.append(form(item))
-                if len(formed) >= _FEWEST_AT_ONCE:
-                    break
-            else:
-                self._ended = True
+            self._ended = len(formed) < _FEWEST_AT_ONCE
         except Exception as error:  # noqa: BLE001 - raised where the run can take it, after the records before it
             self._failure, self._ended = error, True
         return self._taken(formed, accept)
