@@ -129,7 +129,6 @@ class Windows:
         self.total: int | None = None
         """About how many versions there are, as the first answer said."""
         self._windows: deque[_Window] = deque([_Window(ms, id_, end)])
-        self._end = end
         self._most = concurrency
         self._most_excluded = most_excluded
         self._sizes = sizes
