@@ -153,10 +153,10 @@ limit = math.max(1, limit - foreign)
 
 local function waits(lane) return redis.call('ZCOUNT', WAITING[lane], text(now), '+inf') end
 
--- When the slot after so many others comes free, in one lane or (nil) in all.
-local function free_at(others, only)
+-- When the slot after so many others comes free: in all lanes, or in one.
+local function free_at(others)
   local times = {}
-  for lane = only or 0, only or 2 do
+  for lane = 0, 2 do
     local found = redis.call(
       'ZRANGEBYSCORE', SLOTS[lane], '(' .. text(now), '+inf', 'WITHSCORES', 'LIMIT', 0, others + 1
     )
@@ -164,6 +164,13 @@ local function free_at(others, only)
   end
   table.sort(times)
   return times[others + 1] or now + LONGEST_WAIT_US
+end
+
+local function free_in_lane_at(lane, others)
+  local found = redis.call(
+    'ZRANGEBYSCORE', SLOTS[lane], '(' .. text(now), '+inf', 'WITHSCORES', 'LIMIT', others, 1
+  )
+  return tonumber(found[2]) or now + LONGEST_WAIT_US
 end
 
 -- One pace for all: a process that reckons a slower one would have more of a burst to spend.
@@ -179,18 +186,20 @@ local function slot_at(left)
 end
 
 -- When a lane has less than so many slots in use.
-local function below_at(lane, slots) return used[lane] < slots and now or free_at(used[lane] - slots, lane) end
+local function below_at(lane, slots)
+  return used[lane] < slots and now or free_in_lane_at(lane, used[lane] - slots)
+end
 
 -- When this one may go, as things are.
 local function goes_at(wanted)
   if opened_at() > now then return opened_at() end
-  local bulk_slots = math.min(wanted.bulk_slots, limit - 1)
+  local bulk_slots, at = math.min(wanted.bulk_slots, limit - 1), slot_at(0)
   if wanted.lane == 0 then
-    return math.max(slot_at(0), waits(1) > 0 and below_at(0, limit - bulk_slots) or now)
+    return waits(1) > 0 and math.max(at, below_at(0, limit - bulk_slots)) or at
   end
   -- Of its share bulk may have the last one; of the rest it leaves what others wait for.
-  local at = math.max(slot_at(0), below_at(1, bulk_slots))
-  at = math.min(at, slot_at(math.max(wanted.reserve, waits(0))))
+  local left = math.max(wanted.reserve, waits(0))
+  if left > 0 then at = math.min(math.max(at, below_at(1, bulk_slots)), slot_at(left)) end
   return math.max(at, get('tat') - (wanted.burst - 1) * pace(wanted))
 end
 
@@ -203,8 +212,8 @@ local function take(wanted)
     if waits(1) > 0 then set('owed', math.min(get('owed') + 1, wanted.most_owed)) end
   else
     -- For interactive calls that went past the pace bulk makes up, unless it has no more than its share.
-    local above = below_at(1, wanted.bulk_slots + 1) > now + AHEAD_US
-    local owed = above and math.min(get('owed'), wanted.burst - 1) or 0
+    local owed = math.min(get('owed'), wanted.burst - 1)
+    if owed > 0 and below_at(1, wanted.bulk_slots + 1) <= now + AHEAD_US then owed = 0 end
     set('owed', get('owed') - owed)
     set('pace', pace(wanted))
     set('tat', math.max(get('tat'), now) + (1 + owed) * get('pace'))
