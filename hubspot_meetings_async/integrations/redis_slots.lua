@@ -11,7 +11,6 @@ local SLOTS = { [0] = KEYS[3], [1] = KEYS[4], [2] = KEYS[5] }
 local REFUSED = 2
 local WAITING = { [0] = KEYS[6], [1] = KEYS[7] }
 local KEPT_US = 5000000      -- free slots stay so long, to be compared with the counts of slow answers
-local YOUNG_US = 2000000     -- within this time all who were there before have told a new memory of their slots
 local PATIENCE_US = 2000000  -- a probe that hangs must not hang everybody
 local FIRST_PAUSE_US = 250000
 local LONGEST_WISH_US = 86400000000
@@ -21,6 +20,8 @@ local AHEAD_US = 10000       -- a slot that comes free so soon is given away wit
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
 local said = cjson.decode(ARGV[1])
+-- Within this time all who were there before, and still call, have told a new memory of their slots.
+local YOUNG_US = math.max(2000000, said.window_us / 2)
 
 local state, changed = {}, {}
 local flat = redis.call('HGETALL', STATE)

@@ -328,7 +328,7 @@ class TestAway:
             await Fleet(store, server, rng, size=CALM).saturate(50, workers=8, restart=restart())
 
         run_virtual(scenario, seed)
-        assert refused_share(server) <= 0.01
+        assert len(server.refused) <= 3
         assert len(server.accepted) >= 0.97 * 5 * CALM.limit
 
     def test_started_while_away(self, store: VirtualServer) -> None:
