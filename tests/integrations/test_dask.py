@@ -10,15 +10,16 @@ import random
 import secrets
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import anyio
+import anyio.lowlevel
 import pytest
-from distributed import Client, LocalCluster, Status
+from distributed import Client, KilledWorker, LocalCluster, Status
 from redis.asyncio import Redis
 
 from benchmarks.redis_server import RedisServer
@@ -359,6 +360,42 @@ async def test_a_journal_of_another_job_is_told(
         await ask([one, two])
     assert accounted((await ask([one]))[0]) == 9
     assert isinstance((await ask([two]))[0].error, JournalMismatchError)
+
+
+class Deadly:
+    """Stands in for a cluster that gives up on a job so often, since all its workers died of it."""
+
+    asynchronous = True
+
+    def __init__(self, deaths: int) -> None:
+        self.deaths = deaths
+        self.keys: list[str] = []
+
+    def submit(self, work: object, asked: Job, *_: object, key: str, **__: object) -> Deadly:
+        self.keys.append(key)
+        self._report = JobReport(job=asked)
+        return self
+
+    def __await__(self) -> Generator[Any, None, JobReport]:
+        yield from anyio.lowlevel.checkpoint().__await__()
+        if len(self.keys) <= self.deaths:
+            raise KilledWorker(self.keys[-1], cast("Any", None), 3)
+        return self._report
+
+    def release(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(("deaths", "error"), [(2, None), (3, KilledWorker)])
+async def test_a_job_outlives_so_many_rounds_of_dead_workers(
+    tmp_path: Path, deaths: int, error: type[Exception] | None
+) -> None:
+    """As often as `retries` says; each round is a task of its own for Dask."""
+    dask = Deadly(deaths)
+    asked = job(tmp_path, "acme", list)
+    (report,) = await run_partitions(cast("Client", dask), [asked], connect=partial(connect, {}), retries=2)
+    assert (type(report.error) if report.error else None, report.job) == (error, asked)
+    assert len(set(dask.keys)) == 3
 
 
 class TestWhatTravels:
