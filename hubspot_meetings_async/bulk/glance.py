@@ -17,7 +17,7 @@ from msgspec import Struct
 from ..inputs import Entry
 from ..models import BatchResponse, Meeting
 from ..wire import Decodes, Request, Response, parse
-from .matching import one_each, telling_property
+from .matching import Telling, one_each, telling
 
 __all__ = ["Glance", "Matched", "glance_at"]
 
@@ -52,7 +52,7 @@ def _decoder(telling: str | None) -> msgspec.json.Decoder[_Answer]:
 class Matched(Struct, gc=False):
     """An answer that has exactly one result for each record: `seen` are in the order of the records."""
 
-    seen: list[Seen]
+    seen: Sequence[Seen]
     answer: LateAnswer
 
     @property
@@ -89,16 +89,16 @@ class LateAnswer:
 class Glance:
     """Decodes the answer to the batch of these entries: `Matched` where all is as it should be, whole where not."""
 
-    __slots__ = ("_entries", "_telling", "_whole")
+    __slots__ = ("_entries", "_tells", "_whole")
 
     def __init__(
         self,
         entries: Sequence[Entry],
-        telling: str | None,
+        tells: Telling,
         whole: msgspec.json.Decoder[BatchResponse[Any]],
     ) -> None:
         self._entries = entries
-        self._telling = telling
+        self._tells = tells
         self._whole = whole
 
     @property
@@ -111,11 +111,11 @@ class Glance:
         try:
             if not body.isascii():
                 body.decode()  # strings that are passed over are not looked into
-            answer = _decoder(self._telling).decode(body)
+            answer = _decoder(self._tells.name).decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return self._whole.decode(body)
         if not answer.errors and not answer.num_errors:
-            seen = one_each(self._entries, answer.results, self._telling, _told)
+            seen = one_each(self._entries, answer.results, self._tells, _told)
             if seen is not None:
                 return Matched(seen, LateAnswer(body, self._whole))
         return self._whole.decode(body)
@@ -129,7 +129,6 @@ def glance_at(
     entries: Sequence[Entry], id_property: str | None, whole: msgspec.json.Decoder[BatchResponse[Any]]
 ) -> Decodes[Any]:
     """The decoder for the answer to a batch of these entries."""
-    telling = telling_property(entries, id_property)
-    if telling is None and entries[0].key is None:
-        return whole  # only trace ids could tell, and HubSpot is not known to repeat them in results
-    return Glance(entries, telling, whole)
+    tells = telling(entries, id_property)
+    # Else only trace ids could tell, and HubSpot is not known to repeat them in results.
+    return whole if tells is None else Glance(entries, tells, whole)

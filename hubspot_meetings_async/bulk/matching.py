@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar, cast
 
+from msgspec import Struct
+
 from ..inputs import Entry
 
-__all__ = ["one_each", "telling_property"]
+__all__ = ["Telling", "one_each", "telling"]
 
 
 class Result(Protocol):
@@ -27,58 +29,66 @@ class Result(Protocol):
 T = TypeVar("T", bound=Result)
 
 
+class Telling(Struct, gc=False):
+    """What tells the results of some records apart: a property, or None for the id; and its value for each record.
+
+    No two of the values are the same.
+    """
+
+    name: str | None
+    values: list[Any]
+
+
+def telling(entries: Sequence[Entry], id_property: str | None) -> Telling | None:
+    """Ids, the unique property, or any property that no two of the entries wrote the same value to; or nothing."""
+    if not entries:
+        return None
+    if entries[0].key is not None:
+        keys = [entry.key for entry in entries]
+        return Telling(id_property, keys) if len({*keys}) == len(keys) else None
+    sent = cast("list[Mapping[str, Any]]", [entry.sent for entry in entries])
+    for name in sent[0] or ():
+        try:
+            values = [properties[name] for properties in sent]
+        except KeyError:
+            continue
+        distinct = {*values}
+        if len(distinct) == len(values) and None not in distinct:
+            return Telling(name, values)
+    return None
+
+
 def one_each(
     entries: Sequence[Entry],
     results: Sequence[T],
-    telling: str | None,
+    tells: Telling,
     told: Callable[[str, Sequence[T]], Sequence[str | None]],
-) -> list[T] | None:
+) -> Sequence[T] | None:
     """The result of each entry, in the order of the entries; None where anything is missing, twice, or unknown.
 
-    `telling` is the property that tells them apart where trace ids do not, None for ids; `told` gives the values of a
-    property of the results.
+    `told` gives the values of a property of the results.
     """
-    if not entries or len(results) != len(entries):
+    if len(results) != len(entries):
         return None
-    keyed = entries[0].key is not None
-    wanted: Sequence[Any]
-    given: Sequence[str | None]
+    wanted = tells.values
     if results[0].object_write_trace_id is not None:
         wanted = [entry.trace_id for entry in entries]
-        given = [result.object_write_trace_id for result in results]
-    elif keyed:
-        wanted = [entry.key for entry in entries]
-        given = [result.id for result in results] if telling is None else told(telling, results)
-    elif telling is not None:
-        wanted = [cast("Mapping[str, Any]", entry.sent)[telling] for entry in entries]
-        given = told(telling, results)
+        if len({*wanted}) != len(wanted):
+            return None
+        given: Sequence[str | None] = [result.object_write_trace_id for result in results]
+    elif tells.name is None:
+        given = [result.id for result in results]
     else:
-        return None
-    by_name = dict(zip(given, results, strict=False))
-    try:
-        found = [by_name[value] for value in wanted]
-    except KeyError:
-        return None
-    # A value twice on either side, or an id twice, is for those who look closer.
-    if len(by_name) != len(entries) or len({*wanted}) != len(entries) or len({r.id for r in found}) != len(entries):
-        return None
-    if keyed and telling is None and [result.id for result in found] != [entry.key for entry in entries]:
+        given = told(tells.name, results)
+    found = results
+    if given != wanted:  # they came in another order
+        by_name = dict(zip(given, results, strict=True))
+        try:
+            found = [by_name[value] for value in wanted]
+        except KeyError:
+            return None
+    ids = [result.id for result in found]
+    # An id twice, or another one than was asked for, is for those who look closer.
+    if len({*ids}) != len(ids) or (tells.name is None and ids != tells.values):
         return None
     return found
-
-
-def telling_property(entries: Sequence[Entry], id_property: str | None) -> str | None:
-    """What tells the results of these entries apart: their unique property, or one whose values all differ.
-
-    None where that is the id, or where nothing does.
-    """
-    if entries[0].key is not None:
-        return id_property
-    for name in entries[0].sent or ():
-        try:
-            values = {cast("Mapping[str, Any]", entry.sent)[name] for entry in entries}
-        except KeyError:
-            continue
-        if len(values) == len(entries) and None not in values:
-            return name
-    return None

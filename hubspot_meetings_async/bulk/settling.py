@@ -21,7 +21,7 @@ from ..retry import Effect, effect_of, why
 from ..wire import rejection
 from .glance import Matched
 from .late import Unread
-from .matching import one_each, telling_property
+from .matching import one_each, telling
 from .outcomes import Ambiguous, Archived, Created, NotSent, Outcome, Read, Rejected, Updated
 
 __all__ = ["Settlement", "comparable", "settle_answer", "settle_archived", "settle_failure"]
@@ -57,9 +57,9 @@ def settle_answer(
     """
     if isinstance(answer, Matched):
         return Settlement(_matched(operation, entries, answer), [])
-    plain = None
-    if entries and not answer.errors:
-        plain = one_each(entries, answer.results, telling_property(entries, id_property), _values)
+    plain: Sequence[Meeting] | None = None
+    if not answer.errors and (tells := telling(entries, id_property)) is not None:
+        plain = one_each(entries, answer.results, tells, _values)
     if plain is not None:
         return Settlement([_done(operation, e, m, into) for e, m in zip(entries, plain, strict=True)], [])
     done, doubtful = _named(operation, entries, answer, id_property)

@@ -15,6 +15,7 @@ from unittest import mock
 import msgspec
 
 from hubspot_meetings_async.bulk import carrier as carrier_room
+from hubspot_meetings_async.bulk import glance as glance_room
 from hubspot_meetings_async.bulk.account import Account, Told
 from hubspot_meetings_async.bulk.batches import Batch, Cutter
 from hubspot_meetings_async.bulk.carrier import Carrier
@@ -165,6 +166,10 @@ def _repeat_what_is_missing(*given: Any, **named: Any) -> Settlement:
 def _by_position(operation: str, entries: Sequence[Entry], answer: BatchResponse[Meeting], **named: Any) -> Settlement:
     named_ones = [Created(e.record, e.ordinal, m) for e, m in zip(entries, answer.results, strict=False)]
     return Settlement([*named_ones], list(entries[len(named_ones) :]))
+
+
+def _glance_by_position(entries: Sequence[Entry], results: Sequence[Any], *given: Any) -> Sequence[Any] | None:
+    return results if len(results) == len(entries) else None
 
 
 def _all_is_well(operation: str, entries: Sequence[Entry], answer: BatchResponse[Meeting], **named: Any) -> Settlement:
@@ -318,6 +323,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
     "a 2xx is a success for all": Mutant("hold", _settled_by(_all_is_well)),
     "what a 2xx does not name is a success": Mutant("keyed", _settled_by(_unnamed_is_well)),
     "results by their position": Mutant("hold", _settled_by(_by_position)),
+    "results at a glance by their position": Mutant("hold", _replaced(glance_room, "one_each", _glance_by_position)),
     "HubSpot does not keep keys unique": Mutant("keyed", _operated(), not_unique),
     "HubSpot does not keep keys of upserts unique": Mutant("upsert", _operated(), not_unique),
     "search after 8 s instead of a read": Mutant("keyed", _operated(find="search", settle_s=8.0)),
