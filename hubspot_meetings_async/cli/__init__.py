@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 
 __all__ = ["main"]
@@ -22,4 +23,5 @@ def main() -> None:
         raise SystemExit(2) from None
     from .app import app
 
+    logging.basicConfig(format="%(message)s")  # without it nobody would see the library's warnings
     app(prog_name="hubspot-meetings")
