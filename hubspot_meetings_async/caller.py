@@ -34,6 +34,9 @@ T = TypeVar("T")
 
 _SHORT_CALL_S = 5.0
 """A call with less time than this is better told of an outage than kept waiting for its end."""
+_PATIENT_S = 60.0
+"""A call with more time than this does not ask how long the queue for quota is: queues of minutes are rare, and every
+call would pay for the question."""
 
 
 def _now() -> float:
@@ -94,14 +97,14 @@ class Caller:
         return self._interactive if lane is Lane.INTERACTIVE else self._bulk
 
     async def _bulk(self, request: Request[T], trail: Trail | None = None) -> T:
-        return await self._until_settled(request, trail if trail is not None else Trail(), Lane.BULK, math.inf)
+        return await self._until_settled(request, trail if trail is not None else Trail(), Lane.BULK)
 
     async def _interactive(self, request: Request[T], trail: Trail | None = None) -> T:
         trail = trail if trail is not None else Trail()
         # Token endpoints are asked for the sake of all calls: the time of the one that happens to ask bounds none.
         block_ends_at = deadline_at() if request.bearer and self._heeds_deadlines else math.inf
         if self._call_s is None and block_ends_at == math.inf:
-            return await self._until_settled(request, trail, Lane.INTERACTIVE, math.inf)
+            return await self._until_settled(request, trail, Lane.INTERACTIVE)
         loop = asyncio.get_running_loop()
         began_at = loop.time()
         ends_at = math.inf if self._call_s is None else began_at + self._call_s
@@ -112,7 +115,7 @@ class Caller:
             else:
                 alarm = self._usual_alarms(loop).set(began_at)
             try:
-                return await self._until_settled(request, trail, Lane.INTERACTIVE, ends_at)
+                return await self._until_settled(request, trail, Lane.INTERACTIVE, began_at, ends_at)
             except asyncio.CancelledError as error:
                 if not alarm.is_over(error):
                     raise
@@ -137,14 +140,16 @@ class Caller:
             self._alarms, self._loop = Alarms(loop, self._call_s or math.inf), loop
         return self._alarms
 
-    async def _until_settled(self, request: Request[T], trail: Trail, lane: Lane, ends_at: float) -> T:
+    async def _until_settled(
+        self, request: Request[T], trail: Trail, lane: Lane, began_at: float = 0.0, ends_at: float = math.inf
+    ) -> T:
         failures = refusals = 0
         at_head = renewed = False
         while True:
             # Outside of what is tried again: a failure to get a token is not this request's, and was tried again there.
             token = await self._auth.token() if request.bearer else None
             doubted = trail.in_doubt
-            if ends_at < math.inf and not at_head:
+            if ends_at - began_at <= _PATIENT_S and not at_head:
                 self._need_time(request, trail, lane, ends_at)
             watch = self._watch(request, trail, lane) if self._on_attempt is not None or heard(failed=True) else None
             try:
