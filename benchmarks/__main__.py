@@ -29,6 +29,7 @@ TEXTS = {
     "limiter": "benchmarks.limiter_sim",
     "journal": "benchmarks.journal",
     "emulator": "benchmarks.emulator",
+    "scale": "benchmarks.scale",
     "sync": "benchmarks.sync",
 }
 """Programs of their own, whose output is kept as it is."""
