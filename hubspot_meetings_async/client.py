@@ -320,10 +320,11 @@ class MeetingsClient:
                 await hubspot.meetings.update(meeting.id, {"hs_meeting_outcome": "COMPLETED"})
 
         It covers waits for quota, repeats and pauses, transfer; searches, lists and micro-batched calls too. A call
-        that can not be in time, since the queue for quota or the pause before the next try is longer than what is left,
-        raises DeadlineExceeded at once and says how long that is. A write that had left raises what it raises after a
-        lost answer: AmbiguousWriteError where it is not safe to repeat. `Timeouts.call_s` goes on to bound each call.
-        Bulk runs and sync are not bounded; their options are.
+        that can not be in time, since the queue for quota or the pause before the next try is longer than what is
+        left, raises DeadlineExceeded at once and says how long that is (calls with more than a minute do not ask how
+        long the queue is). A write that had left raises what it raises after a lost answer: AmbiguousWriteError where
+        it is not safe to repeat. `Timeouts.call_s` goes on to bound each call. Bulk runs and sync are not bounded;
+        their options are.
 
         Raises: ConfigurationError for what is no number of seconds above 0.
         """

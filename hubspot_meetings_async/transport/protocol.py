@@ -20,8 +20,9 @@ class Timeouts(Struct, frozen=True, kw_only=True):
     """Time limits, all in seconds.
 
     `call_s` bounds a whole interactive call: waiting for quota, all attempts and the pauses between them (None = no
-    bound; bulk runs have none). `attempt_s` bounds one attempt from the first byte to the last; HubSpot's own edge
-    gives up after 100 s. `connect_s` bounds getting a connection, TLS included; `read_s` the silence between two reads.
+    bound; bulk runs have none); `hubspot.deadline(…)` bounds the calls of a block. `attempt_s` bounds one attempt from
+    the first byte to the last; HubSpot's own edge gives up after 100 s. `connect_s` bounds getting a connection, TLS
+    included; `read_s` the silence between two reads.
     """
 
     call_s: float | None = 120.0
