@@ -4,8 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice
+from typing import Any
 
-__all__ = ["ALL", "DISTINCT", "FIRST_ID", "KEY", "NAMES", "RECORDS", "batches", "id_of", "ids", "records"]
+__all__ = [
+    "ALL",
+    "CHANGES",
+    "DISTINCT",
+    "FIRST_ID",
+    "KEY",
+    "NAMES",
+    "RECORDS",
+    "batches",
+    "changes",
+    "id_of",
+    "ids",
+    "records",
+]
 
 KEY = "booking_ref"
 DISTINCT = 10_000
@@ -25,6 +39,10 @@ ALL: list[dict[str, str]] = [
     }
     for number in range(DISTINCT)
 ]
+CHANGES: list[dict[str, Any]] = [
+    {"id": str(FIRST_ID + number), "properties": record} for number, record in enumerate(ALL)
+]
+"""The same as inputs of an update."""
 RECORDS = ALL[:100]
 """One batch."""
 NAMES = [*ALL[0], "hs_object_id", "hs_createdate", "hs_lastmodifieddate"]
@@ -39,6 +57,12 @@ def records(count: int) -> Iterator[dict[str, str]]:
     """`count` records; a source that costs next to nothing."""
     for number in range(count):
         yield ALL[number % DISTINCT]
+
+
+def changes(count: int) -> Iterator[dict[str, Any]]:
+    """`count` inputs of an update."""
+    for number in range(count):
+        yield CHANGES[number % DISTINCT]
 
 
 def ids(count: int) -> Iterator[str]:

@@ -283,9 +283,16 @@ def _upsert_entry(id_property: str, ordinal: int, item: Any, trace: str) -> Entr
 
 
 def _update_entry(id_property: str | None, ordinal: int, item: Any, trace: str) -> Entry:
-    if id_property is None and _is_plain(item) and "id" in item:
-        sent = item.copy()
-        key = _key(sent.pop("id"), None)
+    sent: dict[str, Any] | None = None
+    if id_property is None and type(item) is dict and "id" in item:
+        given = item.get("properties")
+        if given is None and _all_text(map(type, item.values())):
+            sent = {**item}
+            del sent["id"]
+        elif type(given) is dict and len(item) == 2 and _all_text(map(type, given.values())):
+            sent = given
+    if sent is not None:
+        key = _key(item["id"], None)
         try:
             return Entry(ordinal, item, encode_plain(_ById(key, sent, trace)), key, trace, sent)
         except ValueError:

@@ -25,7 +25,7 @@ async def _do(make: Callable[[str], Any], work: str, url: str, count: int, in_fl
         step = getattr(contestant, work, None)
         if step is None:
             return {"left_out": "has no such call"}
-        more = (in_flight,) if work in ("create", "upsert", "read") else ()
+        more = (in_flight,) if work in ("create", "upsert", "read", "update", "archive") else ()
         if warm_up:
             await step(min(count, warm_up * in_flight if more else warm_up), *more)
         began_at, cpu_s = time.perf_counter(), time.process_time()

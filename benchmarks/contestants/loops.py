@@ -6,13 +6,14 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import datetime
+from itertools import islice
 from types import TracebackType
 from typing import Any, Self
 
 import aiohttp
 import msgspec
 
-from ..data import ALL, DISTINCT, KEY, NAMES, RECORDS, batches, id_of, ids
+from ..data import ALL, DISTINCT, KEY, NAMES, RECORDS, batches, changes, id_of, ids
 from ..neutral_server import LISTED, batch_answer
 
 MEETINGS = "/crm/v3/objects/meetings"
@@ -35,6 +36,11 @@ def _reads(count: int) -> Iterator[list[dict[str, str]]]:
     names = list(ids(count))
     for first in range(0, count, 100):
         yield [{"id": name} for name in names[first : first + 100]]
+
+
+def _lots(source: Iterator[Any]) -> Iterator[list[Any]]:
+    while lot := list(islice(source, 100)):
+        yield lot
 
 
 class _Loop:
@@ -87,6 +93,12 @@ class Floor(_Loop):
     async def read(self, count: int, in_flight: int) -> int:
         return await self._constant(f"{MEETINGS}/batch/read", [{"id": name} for name in ids(100)], count, in_flight)
 
+    async def update(self, count: int, in_flight: int) -> int:
+        return await self._constant(f"{MEETINGS}/batch/update", [*changes(100)], count, in_flight)
+
+    async def archive(self, count: int, in_flight: int) -> int:
+        return await self._constant(f"{MEETINGS}/batch/archive", [{"id": name} for name in ids(100)], count, in_flight)
+
     async def export(self, count: int) -> int:
         for after in range(LISTED - count, LISTED, 100):
             await self._get(f"{LIST}&after={after}")
@@ -119,7 +131,7 @@ class Naive(_Loop):
             for inputs in source:
                 url, body = f"{MEETINGS}/batch/{path}", {"inputs": inputs, **more}
                 async with self._session.post(url, json=body, headers=HEADERS) as answer:
-                    results = (await answer.json())["results"]
+                    results = (await answer.json())["results"] if answer.status != 204 else inputs
                 done += len(results)
 
         await in_parallel(in_flight, work)
@@ -138,6 +150,12 @@ class Naive(_Loop):
 
     async def read(self, count: int, in_flight: int) -> int:
         return await self._inputs("read", _reads(count), in_flight, properties=NAMES)
+
+    async def update(self, count: int, in_flight: int) -> int:
+        return await self._inputs("update", _lots(changes(count)), in_flight)
+
+    async def archive(self, count: int, in_flight: int) -> int:
+        return await self._inputs("archive", _reads(count), in_flight)
 
     async def export(self, count: int) -> int:
         done, after = 0, str(LISTED - count)
@@ -216,7 +234,7 @@ class Msgspec(_Loop):
             for inputs in source:
                 body = self._encode({"inputs": inputs, **more})
                 answer = await self._post(f"{MEETINGS}/batch/{path}", body)
-                done += len(self._answer.decode(answer).results)
+                done += len(self._answer.decode(answer).results if answer else inputs)
 
         await in_parallel(in_flight, work)
         return done
@@ -234,6 +252,12 @@ class Msgspec(_Loop):
 
     async def read(self, count: int, in_flight: int) -> int:
         return await self._inputs("read", _reads(count), in_flight, properties=NAMES)
+
+    async def update(self, count: int, in_flight: int) -> int:
+        return await self._inputs("update", _lots(changes(count)), in_flight)
+
+    async def archive(self, count: int, in_flight: int) -> int:
+        return await self._inputs("archive", _reads(count), in_flight)
 
     async def export(self, count: int) -> int:
         done, after = 0, str(LISTED - count)

@@ -11,7 +11,7 @@ from typing import Any, Self
 import hubspot
 from hubspot.crm.objects import meetings as api
 
-from ..data import ALL, DISTINCT, KEY, NAMES, batches, ids
+from ..data import ALL, DISTINCT, KEY, NAMES, batches, changes, ids
 from ..neutral_server import LISTED, batch_answer
 
 THREADS = 16
@@ -69,6 +69,27 @@ class Serial:
 
         names = list(ids(count))
         return self._each(call, (names[first : first + 100] for first in range(0, count, 100)))
+
+    async def update(self, count: int, in_flight: int) -> int:
+        del in_flight
+
+        def call(lot: list[dict[str, Any]]) -> int:
+            inputs = [api.SimplePublicObjectBatchInput(id=one["id"], properties=one["properties"]) for one in lot]
+            return len(self._batch.update(api.BatchInputSimplePublicObjectBatchInput(inputs=inputs)).results)
+
+        source = changes(count)
+        return self._each(call, iter(lambda: list(islice(source, 100)), []))
+
+    async def archive(self, count: int, in_flight: int) -> int:
+        del in_flight
+
+        def call(lot: list[str]) -> int:
+            inputs = [api.SimplePublicObjectId(id=name) for name in lot]
+            self._batch.archive(api.BatchInputSimplePublicObjectId(inputs=inputs))
+            return len(lot)
+
+        source = ids(count)
+        return self._each(call, iter(lambda: list(islice(source, 100)), []))
 
     async def single(self, count: int) -> int:
         def call(record: dict[str, str]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import islice
 from types import TracebackType
 from typing import Any, Self
 
@@ -11,7 +12,7 @@ from hubspot_sdk import AsyncHubSpot, DefaultAioHttpClient, DefaultAsyncHttpxCli
 from hubspot_sdk._models import construct_type
 from hubspot_sdk.types.crm import BatchResponseSimplePublicObject
 
-from ..data import DISTINCT, KEY, NAMES, batches, ids, records
+from ..data import DISTINCT, KEY, NAMES, batches, changes, ids, records
 from ..neutral_server import LISTED, batch_answer
 from .loops import in_parallel
 
@@ -73,6 +74,32 @@ class Httpx:
                     inputs=[{"id": name} for name in batch], properties=NAMES, properties_with_history=[]
                 )
                 done += len(answer.results)
+
+        await in_parallel(in_flight, work)
+        return done
+
+    async def update(self, count: int, in_flight: int) -> int:
+        source, done = changes(count), 0
+
+        async def work() -> None:
+            nonlocal done
+            while lot := list(islice(source, 100)):
+                answer = await self._meetings.batch.update(
+                    inputs=[{"id": change["id"], "properties": change["properties"]} for change in lot]
+                )
+                done += len(answer.results)
+
+        await in_parallel(in_flight, work)
+        return done
+
+    async def archive(self, count: int, in_flight: int) -> int:
+        source, done = ids(count), 0
+
+        async def work() -> None:
+            nonlocal done
+            while lot := list(islice(source, 100)):
+                await self._meetings.batch.delete(inputs=[{"id": name} for name in lot])
+                done += len(lot)
 
         await in_parallel(in_flight, work)
         return done

@@ -10,11 +10,11 @@ from typing import Any, Self
 
 import msgspec
 
-from hubspot_meetings_async import Created, Limits, MeetingsClient, Read
+from hubspot_meetings_async import Archived, Created, Limits, MeetingsClient, Read, Updated
 from hubspot_meetings_async.bulk.engine import Run
 from hubspot_meetings_async.models import BatchResponse, Meeting, PlainProperties
 
-from ..data import KEY, NAMES, ids, records
+from ..data import KEY, NAMES, changes, ids, records
 from ..neutral_server import LISTED, batch_answer
 
 TASKS = 2_000
@@ -51,6 +51,14 @@ class _Ours(ABC):
     async def read(self, count: int, in_flight: int) -> int:
         bulk = self._client.bulk
         return await self._settled(bulk.read(ids(count), properties=NAMES, workers=in_flight, read_in_thread=False))
+
+    async def update(self, count: int, in_flight: int) -> int:
+        bulk = self._client.bulk
+        return await self._settled(bulk.update(changes(count), workers=in_flight, read_in_thread=False))
+
+    async def archive(self, count: int, in_flight: int) -> int:
+        bulk = self._client.bulk
+        return await self._settled(bulk.archive(ids(count), workers=in_flight, read_in_thread=False))
 
     async def export(self, count: int) -> int:
         done = 0
@@ -98,7 +106,7 @@ class Outcomes(_Ours):
         done = 0
         async with run:
             async for outcome in run:
-                done += isinstance(outcome, (Created, Read)) and bool(outcome.id)
+                done += isinstance(outcome, (Created, Updated, Read, Archived)) and bool(outcome.id)
         return done
 
     async def micro(self, count: int) -> int:

@@ -60,6 +60,8 @@ def settle_answer(
     plain: Sequence[Meeting] | None = None
     if not answer.errors and (tells := telling(entries, id_property)) is not None:
         plain = one_each(entries, answer.results, tells, _values)
+    if plain is not None and operation == "read" and into is None:
+        return Settlement([Read(e.record, e.ordinal, m) for e, m in zip(entries, plain, strict=True)], [])
     if plain is not None:
         return Settlement([_done(operation, e, m, into) for e, m in zip(entries, plain, strict=True)], [])
     done, doubtful = _named(operation, entries, answer, id_property)
