@@ -148,6 +148,8 @@ class Changes(Generic[P]):
                 await self._news.wait()
             elif (errand := self._walk.errand()) is not None:
                 await errand()
+            else:
+                raise RuntimeError("the sync stands still: this is a bug; go on with another from its cursor")
         self._batch = batch
         return True
 
