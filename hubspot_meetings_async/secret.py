@@ -44,7 +44,11 @@ class Secret:
         if len(self._reveal()) < _SHORTEST:
             return text
         for part in (self._reveal(), self._reveal()[:_MOST_SHOWN]):
-            text = text.replace(part.encode(), b"***") if isinstance(text, bytes) else text.replace(part, "***")
+            match text:
+                case bytes():
+                    text = text.replace(part.encode(), b"***")
+                case str():
+                    text = text.replace(part, "***")
         return text
 
     def __repr__(self) -> str:
