@@ -192,22 +192,28 @@ ELSEWHERE = {
     # of the library, never sent
     "into", "body", "trail", "replay", "on_progress", "on_ambiguous", "on_existing", "verify",
     "journal", "start", "end", "duration", "call",
-    "api_version", "rejected",
+    "api_version", "rejected", "decoder", "since", "until", "method",
+    # e-mail addresses, in the body of a search
+    "addresses",
     # of an address that is made for a browser, or checked and put into a form
     "redirect_uri", "scopes", "state", "optional_scopes", "code_verifier", "page",
 }  # fmt: skip
 """Parameters that no path is made of."""
 NUMBERS = {"limit", "archived", "max_batch_bytes", "workers", "split_refused", "settle_s", "months", "month_offset",
            "has_unique_value", "include_invite_description", "refresh_token", "linger_s", "max_inputs",
-           "max_bytes", "seconds"}  # fmt: skip
+           "max_bytes", "seconds", "overlap_s", "concurrency"}  # fmt: skip
 AS_ELSEWHERE = {
     ("associations.create_label", "name"),
     ("meetings.create", "key_property"),
     ("micro_batch", "key_property"),
+    ("sync.export", "after"),
 }
-"""Places named like some of a path, that stand in a body."""
+"""Places named like some of a path, that stand in a body, or take a cursor of the library's own."""
 
-ROOMS = ("account", "meetings", "associations", "associations.v3", "properties", "scheduler", "calendar", "bulk")
+ROOMS = (
+    "account", "meetings", "associations", "associations.v3", "properties", "scheduler", "calendar", "bulk", "contacts",
+    "sync",
+)  # fmt: skip
 
 
 async def first(stream: Any) -> None:
