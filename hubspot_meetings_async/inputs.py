@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple, TypeGuard, cast
 
 from msgspec import Struct
 
@@ -283,21 +283,25 @@ def _upsert_entry(id_property: str, ordinal: int, item: Any, trace: str) -> Entr
 
 
 def _update_entry(id_property: str | None, ordinal: int, item: Any, trace: str) -> Entry:
-    sent: dict[str, Any] | None = None
-    if id_property is None and type(item) is dict and "id" in item:
-        given = item.get("properties")
-        if given is None and _all_text(map(type, item.values())):
-            sent = {**item}
-            del sent["id"]
-        elif type(given) is dict and len(item) == 2 and _all_text(map(type, given.values())):
-            sent = given
-    if sent is not None:
-        key = _key(item["id"], None)
+    given: object = item
+    if id_property is None and type(given) is dict and _is_id(key := item.get("id")) and (sent := _changes(item)):
         try:
             return Entry(ordinal, item, encode_plain(_ById(key, sent, trace)), key, trace, sent)
         except ValueError:
             pass  # said in words below
     return _keyed_entry("update", id_property, ordinal, item, trace)
+
+
+def _changes(item: Any) -> dict[str, str] | None:
+    """What a plain update writes: its `properties`, or all but the id; None where it takes a closer look."""
+    sent: Any = item.get("properties")
+    if sent is None:
+        sent = {**item}
+        del sent["id"]
+    elif len(item) > 2:
+        return None
+    given: object = sent
+    return sent if type(given) is dict and _all_text(map(type, sent.values())) else None
 
 
 def _keyed_entry(operation: str, id_property: str | None, ordinal: int, item: object, trace: str) -> Entry:
@@ -321,24 +325,27 @@ def _keyed_entry(operation: str, id_property: str | None, ordinal: int, item: ob
 
 
 def _id_entry(id_property: str | None, ordinal: int, item: object, _: str) -> Entry:
+    if id_property is None and _is_id(item):
+        return Entry(ordinal, item, encode_plain(_Id(item)), item, None, None)
     if isinstance(item, (str, int)):
         given: object = item
     else:
         parts = _parts(item)
         given = parts.id
-        if given is None and isinstance(parts.properties, Mapping):
-            given = cast("Mapping[str, Any]", parts.properties).get(id_property or "id")
+        properties: object = parts.properties
+        if given is None and isinstance(properties, Mapping):
+            given = cast("Mapping[str, Any]", properties).get(id_property or "id")
     key = _key(given, id_property)
     return Entry(ordinal, item, encode(_Id(key)), key, None, None)
 
 
+def _is_id(given: object) -> TypeGuard[str]:
+    return type(given) is str and 0 < len(given) <= _MAX_DIGITS and given.isascii() and given.isdigit()
+
+
 def _key(given: object, id_property: str | None) -> str:
     """The id of an input, as HubSpot takes it."""
-    if (
-        type(given) is str
-        and 0 < len(given) <= MAX_KEY
-        and (id_property is not None or (len(given) <= _MAX_DIGITS and given.isascii() and given.isdigit()))
-    ):
+    if id_property is None and _is_id(given):
         return given
     if given is None or given == "" or isinstance(given, bool) or not isinstance(given, (str, int)):
         wanted = f"a value of {id_property!r}" if id_property else "an id (the key 'id', or Record(id=…))"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -161,3 +162,33 @@ def test_wrong_options_are_refused_at_once(make: Any) -> None:
     """Options that HubSpot would refuse for every record are refused before the first one."""
     with pytest.raises(ConfigurationError):
         make()
+
+
+PLAIN: list[tuple[Inputs, dict[str, Any]]] = [
+    (Inputs.create(), {"hs_meeting_title": "Review", "booking_ref": "B-1"}),
+    (Inputs.create(key_property="booking_ref"), {"hs_meeting_title": "Review", "booking_ref": "B-1"}),
+    (Inputs.upsert(id_property="booking_ref"), {"hs_meeting_title": "Review", "booking_ref": "B-1"}),
+    (Inputs.update(id_property="booking_ref"), {"hs_meeting_title": "Review", "booking_ref": "B-1"}),
+    (Inputs.update(id_property=None), {"id": "501", "hs_meeting_title": "Review"}),
+    (Inputs.update(id_property=None), {"id": "501", "properties": {"hs_meeting_title": "Review"}}),
+]
+
+
+@pytest.mark.parametrize(("form", "record"), PLAIN)
+def test_the_usual_record_becomes_the_same_input_in_fewer_steps(form: Inputs, record: dict[str, Any]) -> None:
+    """A dict of strings takes a way of its own; another mapping of the same content the general one."""
+    usual, general = form.entry(7, record, "t-7"), form.entry(7, MappingProxyType(record), "t-7")
+    assert msgspec.structs.replace(general, record=record) == usual
+    assert msgspec.json.decode(usual.encoded)["objectWriteTraceId"] == "t-7"
+    assert usual.content == general.content
+
+
+@pytest.mark.parametrize(("form", "record"), PLAIN)
+def test_half_a_character_is_refused_on_either_way(form: Inputs, record: dict[str, Any]) -> None:
+    """JSON has no form for it."""
+    spoilt = {**record, "hs_meeting_title": "\ud800"}
+    if "properties" in record:
+        spoilt = {**record, "properties": {"hs_meeting_title": "\ud800"}}
+    for item in (spoilt, MappingProxyType(spoilt)):
+        with pytest.raises(InvalidRecord):
+            form.entry(0, item, "t-0")

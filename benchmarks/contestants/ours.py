@@ -17,6 +17,7 @@ from hubspot_meetings_async.models import BatchResponse, Meeting, PlainPropertie
 from ..data import KEY, NAMES, changes, ids, records
 from ..neutral_server import LISTED, batch_answer
 
+DONE = (Created, Updated, Read, Archived)
 TASKS = 2_000
 # The limiter works, and is never what one waits for.
 BOUNDLESS = Limits(per_ten_seconds=100_000_000, search_per_second=1_000_000)
@@ -106,7 +107,7 @@ class Outcomes(_Ours):
         done = 0
         async with run:
             async for outcome in run:
-                done += isinstance(outcome, (Created, Updated, Read, Archived)) and bool(outcome.id)
+                done += isinstance(outcome, DONE) and bool(outcome.id)
         return done
 
     async def micro(self, count: int) -> int:
