@@ -1,5 +1,6 @@
 """Typed use of the whole surface: read by mypy and pyright in strict mode, never run."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import assert_type
@@ -98,6 +99,18 @@ async def single(hubspot: MeetingsClient) -> None:
     await hubspot.meetings.get("b-1", id_property="booking_ref")
     await hubspot.meetings.update(meeting.id, {"hs_meeting_title": ""})
     assert_type(await hubspot.meetings.archive(meeting.id), None)
+
+
+async def together(hubspot: MeetingsClient) -> None:
+    """Calls of a block, and of many tasks."""
+    with hubspot.deadline(2.0):
+        assert_type(await hubspot.meetings.get(501), Meeting)
+    async with hubspot.micro_batch(key_property="booking_ref") as batch:
+        first, second = await asyncio.gather(
+            batch.create({"booking_ref": "b-1"}), batch.read(501), return_exceptions=True
+        )
+        assert_type(first, Meeting | BaseException)
+        assert_type(second, Meeting | BaseException)
 
 
 async def typed(hubspot: MeetingsClient) -> None:
