@@ -42,9 +42,12 @@ class Account:
 
     async def details(self) -> AccountDetails:
         """Number, kind and time zone of the account (`GET /account-info/…/details`); asked for once and kept."""
-        if self._known is None:
-            self._known = await self._call(Request(method="GET", path=f"{self._path}/details", decoder=_details))
-        return self._known
+        known = self._known
+        if known is None:
+            known = self._known = await self._call(
+                Request(method="GET", path=f"{self._path}/details", decoder=_details)
+            )
+        return known
 
     async def portal(self) -> str | None:
         """The account's number, None where HubSpot does not tell it to this token."""

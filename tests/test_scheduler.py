@@ -672,7 +672,7 @@ class Recorder:
         self.requests.append(request)
         if isinstance(self.answer, Exception):
             raise self.answer
-        return request.decoder.decode(json.dumps(self.answer)) if request.decoder else None
+        return request.decoder.decode(json.dumps(self.answer).encode()) if request.decoder else None
 
 
 class TestRequests:
