@@ -42,12 +42,11 @@ class Account:
 
     async def details(self) -> AccountDetails:
         """Number, kind and time zone of the account (`GET /account-info/…/details`); asked for once and kept."""
-        known = self._known
-        if known is None:
-            known = self._known = await self._call(
-                Request(method="GET", path=f"{self._path}/details", decoder=_details)
-            )
-        return known
+        if self._known is not None:
+            return self._known
+        details = await self._call(Request(method="GET", path=f"{self._path}/details", decoder=_details))
+        self._known = details
+        return details
 
     async def portal(self) -> str | None:
         """The account's number, None where HubSpot does not tell it to this token."""
