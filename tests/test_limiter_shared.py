@@ -152,6 +152,20 @@ class TestTelling:
 
         virtually(scenario)
 
+    def test_of_ends_at_one_time(self) -> None:
+        """Calls that end while the store is told of another are told of too, by whoever is at it."""
+
+        async def scenario() -> None:
+            store = Store(takes_s=0.01)
+            gate = gate_of(store)
+            async with asyncio.TaskGroup() as tasks:
+                for number in range(4):
+                    tasks.create_task(call(gate, takes_s=0.1 - 0.008 * number))
+            assert store.ended == ["passed"] * 4
+            assert len(store.heard) <= 4 + 3
+
+        virtually(scenario)
+
     def test_age(self) -> None:
         """A slot's age counts from its answer, on this process' clock; one never answered may be stamped yet."""
 

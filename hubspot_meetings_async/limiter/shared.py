@@ -29,6 +29,7 @@ _LEASE_S = 15.0
 _RETRY_S = 0.5
 _TRIAL_S = 2.0
 _MOST_UNTOLD = 500
+_MOST_ROUNDS = 3
 # Whoever is next to the store would always be first when a slot comes free. So each asks a bit late, the later the more
 # it has of the slots in use, compared with the others that wait; and a bit by chance.
 _LATE_S = 0.015
@@ -276,7 +277,10 @@ class SharedTurnstile(Turnstile):
             return
         self._telling = True
         try:
-            await self._exchange(None)
+            # More calls may end meanwhile; those that end after that are told of with the next.
+            for _ in range(_MOST_ROUNDS):
+                if self._ended:
+                    await self._exchange(None)
         except StoreAway as away:
             self._lose(away)
         finally:
