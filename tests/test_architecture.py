@@ -41,6 +41,7 @@ FLOORS: list[tuple[str, ...]] = [
     ("attempts", "attempt_watch"),
     ("caller", "bulk.journal"),
     ("bulk.account", "bulk.resuming", "bulk.verifying"),
+    ("bulk.intake",),
     ("bulk.carrier",),
     ("bulk.engine", "micro_batch"),
     ("bulk.doors", "sync"),

@@ -24,20 +24,21 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Self, cast
 import anyio
 from msgspec import Struct
 
-from ..errors import ConfigurationError, DeadlineExceeded, InvalidRecord, JournalError, JournalMismatchError
-from ..inputs import MAX_INPUTS, Entry
+from ..errors import ConfigurationError, DeadlineExceeded, InvalidRecord, JournalError
+from ..inputs import Entry
 from ..retry import RetryBudget, RetryPolicy
 from .account import Account, Told
-from .batches import Batch, Cutter
+from .batches import Batch
 from .carrier import Carrier
 from .events import OnRunEvent, watch
 from .handover import Handover
+from .intake import MOST_PARKED, Intake
 from .journal.journal import Job, JournalPlace
 from .operation import Doubt, Operation
-from .outcomes import Ambiguous, M, Outcome, R, Rejected, Report
-from .pieces import Flight, Piece
+from .outcomes import M, Outcome, R, Rejected, Report
+from .pieces import Flight
 from .pulling import ReadySource, Source, source_of
-from .resuming import Resumption, Standing
+from .resuming import Resumption
 from .verifying import Verifier
 
 if TYPE_CHECKING:
@@ -48,15 +49,8 @@ __all__ = ["Options", "Run"]
 _MOST_WORKERS = 128
 _MOST_WITHOUT_LIMIT = 16
 """Without a quota nothing but the loop's own speed holds workers back, and more of them only hold more memory."""
-_MOST_PARKED = 1_000
-"""Records that wait for an earlier one of the same id; the source is not read further beyond that."""
 _LINGER_S = 0.5
 _LONGEST_CLOSE_S: Final = 40.0
-_KEYS_REMEMBERED: Final = 20_000
-"""Keys in each of two generations, in which a second record of one key is recognized; HubSpot refuses later ones."""
-
-
-_ENTRIES_ONLY: Final = {Entry}
 
 
 class Options(Struct, frozen=True, kw_only=True):
@@ -120,7 +114,6 @@ class Run(Generic[R, M]):
         self._report = Report(operation=operation.name)
         self.id = f"{rng.getrandbits(40):010x}"
         """Names the run in events, attempts and log lines; the trace ids of its records begin with it."""
-        self._cutter = Cutter(max_inputs=operation.inputs.max_inputs, max_bytes=options.max_batch_bytes)
         self._account = Account(
             self._report,
             quota=operation.quota,
@@ -129,6 +122,8 @@ class Run(Generic[R, M]):
             on_bug=self._doom,
             watch=watch(on_event, run_id=self.id, kind="bulk", operation=operation.name),
         )
+        self._intake = Intake(operation, self._account, max_bytes=options.max_batch_bytes, on_mismatch=self._doom)
+        self._cutter = self._intake.cutter
         policy = policy or RetryPolicy()
         self._carrier = Carrier(
             operation,
@@ -148,15 +143,7 @@ class Run(Generic[R, M]):
         )
         self._encode = operation.inputs.entry
         self._trace_prefix = f"{self.id}-"
-        self._keys = _RecentKeys() if operation.unique_keys else None
-        self._resumption: Resumption | None = None
         self._next_ordinal = 0
-        self._accepted = 0
-        self._in_doubt: set[int] = set()
-        self._repeated_keys: set[str] = set()
-        self._reopened: list[Entry] = []
-        self._held: list[Entry] = []
-        self._turned_away: list[Outcome[Any, Any]] = []
         self._batches: Handover[Flight] = Handover()
         self._outcomes: Handover[list[Outcome[Any, Any]]] = Handover()
         self._unread: deque[Outcome[R, M]] = deque()
@@ -212,7 +199,7 @@ class Run(Generic[R, M]):
             self._ended = True
             raise
         if self._account.watch is not None:
-            self._account.watch.started(resumed=self._resumption is not None)
+            self._account.watch.started(resumed=self._intake.resumption is not None)
         await self._tasks.__aenter__()
         self._batches.join()
         self._outcomes.join()
@@ -286,16 +273,16 @@ class Run(Generic[R, M]):
         more = True
         while more and not self._stopping:
             try:
-                more = await self._source.pull(self._form, self._accept)
+                more = await self._source.pull(self._form, self._intake.accept)
                 self._exhausted = not more and not self._stopping
             except Exception as error:  # noqa: BLE001 - whatever a source raises is the user's to see, after the account
                 error.add_note(f"raised by the source of records after {self._next_ordinal:,} records")
                 self._account.failure = self._account.failure or error
                 more = False
-            if self._exhausted:
-                self._need_whole_source()
+            if self._exhausted and not self._carrier.doomed:
+                self._intake.need_whole_source(self._next_ordinal)
             await self._hand_on()
-            while self._cutter.parked >= _MOST_PARKED and not self._carrier.doomed:
+            while self._cutter.parked >= MOST_PARKED and not self._carrier.doomed:
                 await self._some_release()
                 await self._hand_on()
 
@@ -310,66 +297,9 @@ class Run(Generic[R, M]):
         except Exception as error:  # noqa: BLE001 - a mapping of the user's own making may raise anything when read
             return Rejected(item, ordinal, InvalidRecord(f"the record can not be read: {_said(error)}"))
 
-    def _accept(self, formed: list[Entry | Rejected[R]]) -> bool:
-        """Take records in; True when there is something to hand on."""
-        self._accepted += len(formed)
-        if not self._accept_at_once(formed):
-            for each in formed:
-                if isinstance(each, Rejected):
-                    self._turn_away(each)
-                else:
-                    self._take(each, each.ordinal)
-        cutter = self._cutter
-        return cutter.ready or len(self._turned_away) >= MAX_INPUTS or cutter.parked >= _MOST_PARKED
-
-    def _accept_at_once(self, formed: list[Entry | Rejected[R]]) -> bool:
-        """The most common case in few steps: all can be sent, none has the key of another, and nothing is resumed."""
-        if self._resumption is not None or {*map(type, formed)} != _ENTRIES_ONLY:
-            return False
-        entries = cast("list[Entry]", formed)
-        if self._keys is not None and not self._keys.all_new([entry.key or "" for entry in entries]):
-            return False
-        self._report.pulled += len(entries)
-        if not self._cutter.feed_all(entries):
-            for entry in entries:
-                self._cut(entry)
-        return True
-
-    def _take(self, entry: Entry, ordinal: int) -> None:
-        # In the source's order, and those passed over count too.
-        again = self._keys is not None and self._keys.seen(entry.key or "")
-        if self._resumption is not None and self._passed_over(ordinal, entry):
-            return
-        self._report.pulled += 1
-        if again and entry.ordinal not in self._in_doubt:
-            error = InvalidRecord(f"duplicate_key_in_input: an earlier record of this run has the key {entry.key!r}")
-            self._turned_away.append(Rejected(entry.record, entry.ordinal, error))
-        elif self._resumption is not None and ordinal < self._resumption.until:
-            # Nothing goes out before the source has proved to be the one that the journal knows.
-            self._held.append(entry)
-        else:
-            if self._held:
-                # Their order is the source's: a later record of an id must not overtake them.
-                self._release_held()
-            self._cut(entry)
-
-    def _cut(self, entry: Entry) -> None:
-        try:
-            self._cutter.feed(entry)
-        except InvalidRecord as error:
-            self._turned_away.append(Rejected(entry.record, entry.ordinal, error))
-
-    def _turn_away(self, rejected: Rejected[R]) -> None:
-        if self._resumption is not None and self._passed_over(rejected.ordinal, None):
-            return
-        self._report.pulled += 1
-        self._turned_away.append(rejected)
-
     async def _hand_on(self, *, all_of_it: bool = False) -> None:
-        if self._held and self._accepted >= cast("Resumption", self._resumption).until:
-            self._release_held()
-        if self._turned_away:
-            turned_away, self._turned_away = self._turned_away, []
+        self._intake.release_if_known()
+        if turned_away := self._intake.take_turned_away():
             await self._deliver(self._account.settle(turned_away, []))
         while (batch := self._cutter.flush() if all_of_it else self._cutter.take()) is not None:
             flight = self._account.flights[batch.number] = self._flight(batch)
@@ -378,31 +308,18 @@ class Run(Generic[R, M]):
     async def _hand_on_the_rest(self) -> None:
         while not self._carrier.doomed:
             await self._hand_on(all_of_it=True)
-            if not self._cutter.parked and not self._held:
-                return
-            if self._held:
+            if self._intake.held:
                 break
+            if not self._cutter.parked:
+                return
             await self._some_release()
         # The run is doomed, or stopped before the source had proved right: what no worker has is settled here.
-        await self._deliver(self._account.settle(self._turned_away + self._untaken("stopped"), []))
-        self._turned_away = []
-
-    def _untaken(self, reason: str) -> list[Outcome[Any, Any]]:
-        """Outcomes of what no worker has: not sent by this run, but an earlier one may have done so."""
-        left = [*self._held, *self._cutter.leftover()]
-        self._held = []
-        doubted = [entry for entry in left if entry.ordinal in self._in_doubt]
-        fresh = [entry for entry in left if entry.ordinal not in self._in_doubt]
-        known: list[Outcome[Any, Any]] = [Ambiguous(entry.record, entry.ordinal, "crash") for entry in doubted]
-        return known + self._account.not_sent(fresh, reason)
+        await self._deliver(self._account.settle(self._intake.untaken("stopped"), []))
 
     def _flight(self, batch: Batch) -> Flight:
         timeout_s = self._options.delivery_timeout_s
         deadline_at = math.inf if timeout_s is None else anyio.current_time() + timeout_s
-        pieces = [Piece(batch)]
-        if self._in_doubt:
-            pieces = self._pieces(batch)
-        flight = Flight(batch.number, pieces, deadline_at=deadline_at)
+        flight = Flight(batch.number, self._intake.pieces(batch), deadline_at=deadline_at)
         flight.trail.run_id = self.id
         return flight
 
@@ -450,71 +367,7 @@ class Run(Generic[R, M]):
         self._next_ordinal = journal.first_ordinal
         if journal.past.sessions:
             hold = self._operation.doubt is Doubt.HOLD
-            self._resumption = Resumption(journal.past, resume=journal.resume, hold=hold)
-
-    def _passed_over(self, ordinal: int, entry: Entry | None) -> bool:
-        """Whether an earlier run has settled this record."""
-        try:
-            standing = cast("Resumption", self._resumption).standing(ordinal, entry)
-        except JournalMismatchError as error:
-            self._doom(error)
-            standing = Standing.FRESH
-        key = entry.key if entry is not None else None
-        if standing is Standing.SETTLED and key not in self._repeated_keys:
-            self._report.settled_before += 1
-            return True
-        if standing is not Standing.FRESH and entry is not None:
-            self._in_doubt.add(entry.ordinal)
-        if standing is Standing.SETTLED and entry is not None:
-            self._reopened.append(entry)
-        known = cast("Resumption", self._resumption).until
-        if key is not None and ordinal < known and self._operation.doubt is Doubt.REPEAT:
-            # What came after it for this key has to come after it again.
-            self._repeated_keys.add(key)
-        return False
-
-    def _release_held(self) -> None:
-        held, self._held = self._held, []
-        if self._reopened and self._account.journal is not None:
-            # Ahead of all intents of this run: were it to die now, the next one would not take them for settled.
-            try:
-                self._account.journal.reopen(self._reopened)
-            except JournalError as error:
-                self._doom(error)
-            self._reopened = []
-        for entry in held:
-            self._cut(entry)
-
-    def _need_whole_source(self) -> None:
-        if self._resumption is not None and not self._carrier.doomed:
-            try:
-                self._resumption.need_all(self._next_ordinal)
-            except JournalMismatchError as error:
-                self._doom(error)
-
-    def _pieces(self, batch: Batch) -> list[Piece]:
-        """A batch in which some records are in doubt from an earlier run: those go by themselves."""
-        doubted = [entry for entry in batch.entries if entry.ordinal in self._in_doubt]
-        if not doubted:
-            return [Piece(batch)]
-        self._in_doubt.difference_update(entry.ordinal for entry in doubted)
-        known = Piece(batch, ask=self._operation.doubt is Doubt.FIND, doubtful=True, crashed=True)
-        pieces: list[Piece] = []
-        together: list[Entry] = []
-        for entry in doubted:
-            alone, lethal = cast("Resumption", self._resumption).crashes(entry)
-            if alone or lethal:
-                piece = known.of([entry], ask=known.ask)
-                piece.alone, piece.lethal = True, lethal
-                pieces.append(piece)
-            else:
-                together.append(entry)
-        if together:
-            pieces.insert(0, known.of(together, ask=known.ask))
-        settled = {entry.ordinal for entry in doubted}
-        if fresh := [entry for entry in batch.entries if entry.ordinal not in settled]:
-            pieces.append(Piece(batch.only(fresh)))
-        return pieces
+            self._intake.resumption = Resumption(journal.past, resume=journal.resume, hold=hold)
 
     # ---- the workers: batches → outcomes
 
@@ -629,8 +482,7 @@ class Run(Generic[R, M]):
         if self._ended:
             return
         self._ended = True
-        self._account.cut_short_all(self._turned_away + self._untaken("cancelled"), "cancelled")
-        self._turned_away = []
+        self._account.cut_short_all(self._intake.untaken("cancelled"), "cancelled")
         self._account.bring_up_to_date()
         failure: JournalError | None = None
         rest: list[Outcome[Any, Any]] = []
@@ -648,35 +500,6 @@ class Run(Generic[R, M]):
         self._account.need_sum()
         if failure is not None and self._account.failure is None:
             raise failure
-
-
-class _RecentKeys:
-    """Keys that came lately, in two generations, so that memory stays flat."""
-
-    def __init__(self) -> None:
-        self._young: set[str] = set()
-        self._old: set[str] = set()
-
-    def all_new(self, keys: list[str]) -> bool:
-        """Whether none of these came before, nor twice among them; then they have come now."""
-        fresh = set(keys)
-        if len(fresh) < len(keys) or not fresh.isdisjoint(self._young) or not fresh.isdisjoint(self._old):
-            return False
-        self._young |= fresh
-        self._age()
-        return True
-
-    def seen(self, key: str) -> bool:
-        """Whether this key came before; it has come now."""
-        if key in self._young or key in self._old:
-            return True
-        self._young.add(key)
-        self._age()
-        return False
-
-    def _age(self) -> None:
-        if len(self._young) >= _KEYS_REMEMBERED:
-            self._young, self._old = set(), self._young
 
 
 def _said(error: Exception) -> str:

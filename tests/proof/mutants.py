@@ -19,7 +19,7 @@ from hubspot_meetings_async.bulk import glance as glance_room
 from hubspot_meetings_async.bulk.account import Account, Told
 from hubspot_meetings_async.bulk.batches import Batch, Cutter
 from hubspot_meetings_async.bulk.carrier import Carrier
-from hubspot_meetings_async.bulk.engine import Run
+from hubspot_meetings_async.bulk.intake import Intake
 from hubspot_meetings_async.bulk.journal import journal as journal_room
 from hubspot_meetings_async.bulk.journal.journal import Journal
 from hubspot_meetings_async.bulk.operation import Doubt, Operation
@@ -275,10 +275,10 @@ def _off_by_one(self: Resumption, ordinal: int, entry: Entry | None) -> Standing
     return _real_standing(self, max(0, ordinal - 1), entry)
 
 
-def _untaken_is_unsent(self: Run[Any, Any], reason: str) -> list[Outcome[Any, Any]]:
-    left = [*self._held, *self._cutter.leftover()]
-    self._held = []
-    return self._account.not_sent(left, reason)
+def _untaken_is_unsent(self: Intake, reason: str) -> list[Outcome[Any, Any]]:
+    left = [*self.held, *self.cutter.leftover()]
+    self.held = []
+    return self.take_turned_away() + self._account.not_sent(left, reason)
 
 
 async def _no_look_at_the_end(self: Verifier) -> None:
@@ -339,6 +339,8 @@ MUTANTS: Final[dict[str, Mutant]] = {
     "resume skips records in doubt": Mutant("keyed", _standing(lambda s: _as_settled.get(s, s))),
     "resume resends records in doubt": Mutant("hold", _standing(lambda s: _as_fresh.get(s, s))),
     "resume is off by one": Mutant("keyed", _replaced(Resumption, "standing", _off_by_one), by_ordinal),
-    "records in doubt that are not reached are unsent": Mutant("keyed", _replaced(Run, "_untaken", _untaken_is_unsent)),
+    "records in doubt that are not reached are unsent": Mutant(
+        "keyed", _replaced(Intake, "untaken", _untaken_is_unsent)
+    ),
     "verify='final' looks at nothing": Mutant("update", _replaced(Verifier, "settle", _no_look_at_the_end), verified),
 }
