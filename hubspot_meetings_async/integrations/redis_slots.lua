@@ -15,7 +15,7 @@ local PATIENCE_US = 2000000  -- a probe that hangs must not hang everybody
 local FIRST_PAUSE_US = 250000
 local LONGEST_WISH_US = 86400000000
 local LONGEST_WAIT_US = 250000
-local AHEAD_US = 10000       -- a slot that comes free so soon is given away with the time to wait for it
+local AHEAD_US = 15000       -- a slot that comes free so soon is given away with the time to wait for it
 
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]

@@ -103,7 +103,7 @@ class TestScript:
         assert (await one.ask("b")).granted
 
     async def test_a_slot_soon_free_is_given_ahead(self, client: Redis) -> None:
-        """Ten milliseconds before a slot comes free somebody gets it, with the time to wait; and nobody else does."""
+        """A moment before a slot comes free somebody gets it, with the time to wait; and nobody else does."""
         one = Process(client, "one", limit=1, rest_us=10_000_000, window_us=10_000_000)
         await one.ask("a")
         await one.end("a", age_us=9_992_000)
