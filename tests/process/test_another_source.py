@@ -148,7 +148,7 @@ async def test_a_key_that_comes_again_long_after_makes_no_second_meeting(
     emulator: Emulator, hubspot: MeetingsClient, monkeypatch: pytest.MonkeyPatch, same_values: bool
 ) -> None:
     """Beyond what the run remembers, HubSpot refuses it; the other records of its batch are created."""
-    monkeypatch.setattr("hubspot_meetings_async.bulk.engine._KEYS_REMEMBERED", 100)
+    monkeypatch.setattr("hubspot_meetings_async.bulk.intake._KEYS_REMEMBERED", 100)
     again = {KEY: "ref-3", "hs_meeting_title": "Review 3" if same_values else "Another"}
     outcomes = await _to_the_end(hubspot.bulk.create([*bookings(), again, {KEY: "ref-last"}], key_property=KEY))
     first, second = outcomes[3], outcomes[COUNT]
