@@ -34,15 +34,16 @@ _Singles: TypeAlias = "Callable[[MeetingsClient], Coroutine[Any, Any, None]]"
 
 LIMIT = 190
 IN_FLIGHT = 32
-VISITS_S = 0.5
+VISITS_S = 0.3
 FLOOD = 64
-SETTLED_S = 10.0
-"""Of waits and shares, the first window is not counted: a flood takes it whole before it has to wait."""
+SETTLED_S = 30.0
+"""Waits and shares are counted from the fourth window on: a flood takes the first one whole before it has to wait, and
+then bulk is spread over the whole cycle of a slot. With --quick, from the second."""
 
 
 def measure(*, quick: bool = False, full: bool = False) -> Iterator[Table]:
     """Two tables: the quota, and the lanes."""
-    seconds = 120 if full else 14 if quick else 32
+    seconds = 122 if full else 14 if quick else 62
     with ExitStack() as stack:
         serve = ("--limit", str(LIMIT))
         urls = [stack.enter_context(serving(*serve, module="benchmarks.window_server")) for _ in CLIENTS]
@@ -67,8 +68,12 @@ def _window_of(url: str) -> Window:
     return window
 
 
+def _counted_from(seconds: float) -> float:
+    return SETTLED_S if seconds > SETTLED_S else 10.0
+
+
 def _steady(window: Window, seconds: float) -> float | None:
-    return window.use_steady(since=10) if seconds > 30 else None
+    return window.use_steady(since=SETTLED_S) if seconds > SETTLED_S else None
 
 
 def _of_use(windows: dict[str, Window], seconds: float) -> Table:
@@ -92,7 +97,8 @@ def _of_lanes(windows: dict[str, Window], told: dict[str, Any], seconds: float) 
         found = (percentile(waits, 50), percentile(waits, 99), max(waits)) if name == _VISITED else ()
         row = [1000 * value for value in found] or [None] * 3
         table.add(name, len(waits), *row, 100 * bulk, len(windows[name].refused))
-    table.note(f"The wait is for quota: from the call to its first byte. Counted from the {SETTLED_S:g}th second on.")
+    since = _counted_from(seconds)
+    table.note(f"The wait is for quota: from the call to its first byte. Counted from the {since:g}th second on.")
     table.note("Bulk's share is set to 20 %: what it keeps when single calls would take everything.")
     return table
 
@@ -121,11 +127,13 @@ async def _beside(url: str, seconds: float, singles: _Singles) -> dict[str, Any]
     from hubspot_meetings_async import MeetingsClient
 
     began_at, waits_s = time.monotonic(), list[float]()
-    bulk_calls = 0
+    since, bulk_calls = _counted_from(seconds), 0
 
     def heard(attempt: Attempt) -> None:
         nonlocal bulk_calls
-        if attempt.cancelled or time.monotonic() < began_at + SETTLED_S:
+        at = time.monotonic() - began_at
+        # Whole windows, or a share would be that of the moments at their edges.
+        if attempt.cancelled or not since <= at <= seconds - 2:
             return
         if attempt.lane == "bulk":
             bulk_calls += 1
