@@ -36,6 +36,8 @@ from hubspot_meetings_async.integrations.webhooks import Event, PropertyChange
 KEY = "booking_ref"
 UTC = ZoneInfo("UTC")
 logger = logging.getLogger("uvicorn.error")
+# Libraries set no logging up. This shows what the client refuses and what keeps failing.
+logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
 
 
 class Logged(MeetingProperties, kw_only=True):
