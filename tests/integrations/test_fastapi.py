@@ -343,14 +343,14 @@ class TestAnswers:
         )  # fmt: skip
         async with started(raising(error)) as client:
             status = (await client.get("/")).status_code
-        of_bulk = {
+        inner = (
             "AccountingError",
-            "PoisonRecord",
-            "ForkedClientError",
             "ConfigurationError",
+            "ForkedClientError",
             "HubSpotError",
+            "PoisonRecord",
             "StoreError",
-        }
+        )
         assert (status == 500) == (name in inner or name.startswith("Journal"))
 
     @pytest.mark.parametrize(
