@@ -334,7 +334,7 @@ class TestAnswers:
 
     @pytest.mark.parametrize("name", [name for name in errors.__all__ if name != "ErrorDetail"])
     async def test_no_error_is_forgotten(self, name: str) -> None:
-        """An error that only bulk runs and copies have is this service's failure; all others have a line in the table."""
+        """An error that only bulk runs and copies have is this service's failure; others are in the table."""
         kind: type[HubSpotError] = getattr(errors, name)
         error = kind.__new__(kind)
         error.__dict__.update(
