@@ -39,9 +39,11 @@ class Handover(Generic[T]):
             _wake(self._takers.popleft())
 
     async def give(self, item: T) -> None:
-        """Hand `item` over; returns when it is taken, or at once where a taker waits for it."""
+        """Hand `item` over; returns when it is taken, or a turn later where a taker waits for it."""
         if self._wake_a_taker():
             self._offered.append((item, None))
+            # The taker first: it may block the loop, and the clock of the giver's next request must not run meanwhile.
+            await asyncio.sleep(0)
             return
         taken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._offered.append((item, taken))

@@ -25,7 +25,7 @@ async def test_who_gives_waits_until_somebody_takes() -> None:
     await giving
 
 
-async def test_who_gives_to_a_waiting_taker_goes_on_at_once_and_the_next_one_waits() -> None:
+async def test_who_gives_to_a_waiting_taker_goes_on_and_the_next_one_waits() -> None:
     """One taker takes one item."""
     desk: Handover[int] = Handover()
     desk.join()
@@ -38,6 +38,24 @@ async def test_who_gives_to_a_waiting_taker_goes_on_at_once_and_the_next_one_wai
     assert not giving.done()
     assert await desk.take() == 2
     await giving
+
+
+async def test_the_taker_has_its_turn_before_the_giver_goes_on() -> None:
+    """What it does may block the loop: whatever the giver begins next would seem to have taken all that time."""
+    desk: Handover[int] = Handover()
+    desk.join()
+    order: list[str] = []
+
+    async def take() -> None:
+        await desk.take()
+        order.append("taken")
+
+    taking = asyncio.ensure_future(take())
+    await turns()
+    await desk.give(1)
+    order.append("given")
+    await taking
+    assert order == ["taken", "given"]
 
 
 async def test_takers_are_told_the_end_when_the_last_giver_has_left_and_nothing_is_left() -> None:
@@ -65,11 +83,13 @@ async def test_a_taker_that_is_cancelled_once_it_was_woken_leaves_the_item_to_th
     desk.join()
     first, second = (asyncio.ensure_future(desk.take()) for _ in range(2))
     await turns()
-    await desk.give(1)
+    giving = asyncio.ensure_future(desk.give(1))
+    await turns(1)
     first.cancel()
     with suppress(asyncio.CancelledError):
         await first
     assert await asyncio.wait_for(second, 5) == 1
+    await giving
 
 
 async def test_what_a_cancelled_giver_gave_is_there_still() -> None:
