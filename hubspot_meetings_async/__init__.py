@@ -7,16 +7,16 @@ What calls take and give is here; the Structs inside those are in `hubspot_meeti
 """
 
 from .account import Account
-from .associations import Associations
-from .associations_v3 import AssociationsV3
-from .auth import Auth, Secret, StaticToken, TokenSource
-from .breaker import CircuitBreaker
+from .associations.resource import Associations
+from .associations.v3 import AssociationsV3
+from .auth.oauth import OAuth
+from .auth.sources import Auth, Secret, StaticToken, TokenSource
 from .bulk.doors import Bulk, OnExisting, RunOptions, WriteOptions
 from .bulk.engine import Run
 from .bulk.events import BatchSettled, RunEnded, RunEvent, RunPaused, RunResumed, RunStarted
 from .bulk.outcomes import Ambiguous, Archived, Created, Difference, NotSent, Outcome, Read, Rejected, Report, Updated
-from .calendar import Calendar
-from .certainty import OnAmbiguous
+from .calling.breaker import CircuitBreaker
+from .calling.retry import RetryPolicy
 from .client import MeetingsClient
 from .contacts import Contacts
 from .errors import (
@@ -68,7 +68,8 @@ from .limiter import (
     QuotaGate,
     QuotaStats,
 )
-from .meetings import Listing, Meetings
+from .meetings.certainty import OnAmbiguous
+from .meetings.resource import Listing, Meetings
 from .micro_batch.batcher import MicroBatch
 from .models import (
     MEETING_TO,
@@ -126,12 +127,11 @@ from .models import (
     to_service,
     to_ticket,
 )
-from .oauth import OAuth
-from .properties import Properties
-from .retry import RetryPolicy
-from .scheduler import Scheduler
+from .properties.resource import Properties
+from .scheduler.calendar import Calendar
+from .scheduler.resource import Scheduler
+from .scheduler.slots import Slots
 from .search import Filters, Search, SearchRequest, Sort, ascending, associated_with, descending, where
-from .slots import Slots
 from .sync import Change, Changes, Export, Lot, Sync, SyncCursor
 from .telemetry import Attempt
 from .transport import Timeouts

@@ -14,26 +14,27 @@ from types import TracebackType
 from typing import Any, NoReturn, Self, cast
 
 from .account import Account
-from .associations import Associations
-from .auth import Auth, Secret, StaticToken, TokenSource
-from .breaker import CircuitBreaker
+from .associations.resource import Associations
+from .auth.endpoints import private_app_token_info
+from .auth.oauth import OAuth
+from .auth.sources import Auth, Secret, StaticToken, TokenSource
 from .bulk.doors import Bulk
 from .bulk.events import OnRunEvent
-from .calendar import Calendar
-from .caller import Caller
-from .certainty import OnAmbiguous
+from .calling.breaker import CircuitBreaker
+from .calling.caller import Caller
+from .calling.deadlines import Deadline
+from .calling.retry import RetryBudget, RetryPolicy
 from .contacts import Contacts
-from .deadlines import Deadline
 from .errors import ConfigurationError
 from .limiter import Lane, Limiter, Limits, QuotaGate, QuotaStats, search_gate
-from .meetings import Meetings
+from .meetings.certainty import OnAmbiguous
+from .meetings.resource import Meetings
 from .micro_batch.batcher import MAX_BYTES, MicroBatch
 from .micro_batch.kinds import Kinds
 from .models import PrivateAppTokenInfo
-from .oauth import OAuth
-from .properties import Properties
-from .retry import RetryBudget, RetryPolicy
-from .scheduler import Scheduler
+from .properties.resource import Properties
+from .scheduler.calendar import Calendar
+from .scheduler.resource import Scheduler
 from .settings import (
     ClientCertificate,
     base_url_of,
@@ -49,7 +50,6 @@ from .settings import (
 )
 from .sync import Sync
 from .telemetry import OnAttempt
-from .token_endpoints import private_app_token_info
 from .transport import AiohttpTransport, SharedSession, Timeouts
 from .wire import Quota
 

@@ -8,7 +8,7 @@ import pytest
 
 from hubspot_meetings_async import MeetingsClient, NoLimit, RetryPolicy
 from hubspot_meetings_async.emulator import Emulator
-from hubspot_meetings_async.meetings import API_VERSIONS
+from hubspot_meetings_async.meetings.resource import API_VERSIONS
 
 SWIFT = RetryPolicy(base_s=0.001, cap_s=0.002, locked_s=0.0)
 """Retries without the waiting, for tests that run in real time."""

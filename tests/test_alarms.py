@@ -10,7 +10,7 @@ from typing import Any, TypeVar, TypeVarTuple
 import anyio
 import pytest
 
-from hubspot_meetings_async.alarms import Alarm, Alarms
+from hubspot_meetings_async.calling.alarms import Alarm, Alarms
 
 from .virtual_time import VirtualTimeLoop
 

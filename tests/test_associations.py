@@ -10,7 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hubspot_meetings_async import MeetingsClient, NoLimit
-from hubspot_meetings_async.associations import Associations
+from hubspot_meetings_async.associations.inputs import Link, Pair, failures, pair_of, types_of
+from hubspot_meetings_async.associations.resource import Associations
+from hubspot_meetings_async.associations.runs import REFUSED_IN_A_ROW, carried_out, cut
+from hubspot_meetings_async.calling.retry import RetryPolicy
 from hubspot_meetings_async.emulator import Behaviour, Emulator
 from hubspot_meetings_async.errors import (
     ConfigurationError,
@@ -20,8 +23,6 @@ from hubspot_meetings_async.errors import (
     Unauthorized,
     UnexpectedResponse,
 )
-from hubspot_meetings_async.link_inputs import Link, Pair, failures, pair_of, types_of
-from hubspot_meetings_async.link_runs import REFUSED_IN_A_ROW, carried_out, cut
 from hubspot_meetings_async.models import (
     MEETING_TO,
     TO_MEETING,
@@ -38,7 +39,6 @@ from hubspot_meetings_async.models import (
     to_order,
     to_service,
 )
-from hubspot_meetings_async.retry import RetryPolicy
 from hubspot_meetings_async.wire import Replay, Request, Response, Trail, parse
 
 PLAIN = AssociationTypeId.MEETING_TO_CONTACT

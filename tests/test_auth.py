@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hubspot_meetings_async.auth import Secret, StaticToken
+from hubspot_meetings_async.auth.sources import Secret, StaticToken
 from hubspot_meetings_async.errors import ConfigurationError
 
 CANARY = "pat-na1-c4n4ry-0000"

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hubspot_meetings_async.auth import StaticToken
-from hubspot_meetings_async.breaker import CircuitBreaker, Ticket, is_down
-from hubspot_meetings_async.caller import Caller
+from hubspot_meetings_async.auth.sources import StaticToken
+from hubspot_meetings_async.calling.breaker import CircuitBreaker, Ticket, is_down
+from hubspot_meetings_async.calling.caller import Caller
+from hubspot_meetings_async.calling.retry import RetryPolicy
 from hubspot_meetings_async.errors import (
     CircuitOpen,
     ConfigurationError,
@@ -25,7 +26,6 @@ from hubspot_meetings_async.errors import (
     UnexpectedResponse,
 )
 from hubspot_meetings_async.limiter import Lane
-from hubspot_meetings_async.retry import RetryPolicy
 from hubspot_meetings_async.wire import Quota, Request, Response
 
 from . import sampling

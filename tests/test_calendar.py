@@ -12,7 +12,6 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from hubspot_meetings_async import MeetingsClient, NoLimit, RetryPolicy, to_company, to_contact
-from hubspot_meetings_async.calendar import Calendar
 from hubspot_meetings_async.emulator import Emulator, Fault
 from hubspot_meetings_async.errors import (
     AmbiguousWriteError,
@@ -24,6 +23,7 @@ from hubspot_meetings_async.errors import (
 )
 from hubspot_meetings_async.models import CalendarEvent, CalendarEventProperties, CalendarEventRequest, Reminder
 from hubspot_meetings_async.models.tolerant import tolerant_decoder
+from hubspot_meetings_async.scheduler.calendar import Calendar
 from hubspot_meetings_async.wire import Replay, Request, Trail
 
 BERLIN = ZoneInfo("Europe/Berlin")

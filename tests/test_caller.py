@@ -12,9 +12,10 @@ import msgspec
 import pytest
 from multidict import CIMultiDict
 
-from hubspot_meetings_async.auth import Secret, StaticToken
-from hubspot_meetings_async.caller import Caller
-from hubspot_meetings_async.deadlines import Deadline
+from hubspot_meetings_async.auth.sources import Secret, StaticToken
+from hubspot_meetings_async.calling.caller import Caller
+from hubspot_meetings_async.calling.deadlines import Deadline
+from hubspot_meetings_async.calling.retry import RetryPolicy
 from hubspot_meetings_async.errors import (
     AmbiguousWriteError,
     ConfigurationError,
@@ -30,7 +31,6 @@ from hubspot_meetings_async.errors import (
     UnexpectedResponse,
 )
 from hubspot_meetings_async.limiter import Lane, Limiter, QuotaStats
-from hubspot_meetings_async.retry import RetryPolicy
 from hubspot_meetings_async.wire import Quota, Replay, Request, Response, Trail
 
 from . import sampling

@@ -19,10 +19,10 @@ from hubspot_meetings_async import (
     NoLimit,
     Timeouts,
 )
-from hubspot_meetings_async.certainty import create_once
-from hubspot_meetings_async.deadlines import Deadline
+from hubspot_meetings_async.calling.deadlines import Deadline
 from hubspot_meetings_async.emulator import Emulator, Fault
-from hubspot_meetings_async.lookup import Found
+from hubspot_meetings_async.meetings.certainty import create_once
+from hubspot_meetings_async.meetings.lookup import Found
 
 KEY = "booking_ref"
 CREATE = "meetings.create"

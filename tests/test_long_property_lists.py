@@ -10,7 +10,7 @@ import pytest
 from hubspot_meetings_async import MeetingProperties, MeetingsClient, NoLimit, NotFound, RetryPolicy, to_contact
 from hubspot_meetings_async.emulator import Emulator
 from hubspot_meetings_async.errors import UnexpectedResponse
-from hubspot_meetings_async.meetings import Meetings
+from hubspot_meetings_async.meetings.resource import Meetings
 from hubspot_meetings_async.models import BatchResponse, Meeting, Page
 from hubspot_meetings_async.wire import Request, Trail
 

@@ -31,7 +31,7 @@ from hubspot_meetings_async import (
     to_contact,
 )
 from hubspot_meetings_async.emulator import Behaviour, Emulator
-from hubspot_meetings_async.meetings import API_VERSIONS, objects_path
+from hubspot_meetings_async.meetings.resource import API_VERSIONS, objects_path
 from hubspot_meetings_async.models import Page
 from hubspot_meetings_async.wire import Request, Trail, parse
 

@@ -6,7 +6,7 @@ import pytest
 
 from hubspot_meetings_async import AmbiguousWriteError, ConfigurationError, InvalidRecord, MeetingsClient, NotFound
 from hubspot_meetings_async.emulator import Emulator
-from hubspot_meetings_async.meetings import API_VERSIONS, MERGE_VERSIONS
+from hubspot_meetings_async.meetings.resource import API_VERSIONS, MERGE_VERSIONS
 
 HAS_IT = pytest.mark.parametrize("api_version", MERGE_VERSIONS)
 HAS_NOT = pytest.mark.parametrize("api_version", [known for known in API_VERSIONS if known not in MERGE_VERSIONS])

@@ -13,6 +13,8 @@ import anyio
 import pytest
 
 from hubspot_meetings_async import MeetingsClient, NoLimit, RetryPolicy, Secret
+from hubspot_meetings_async.auth.endpoints import TOKEN_VERSIONS, TokenEndpoints
+from hubspot_meetings_async.auth.oauth import OAuth, new_code_verifier
 from hubspot_meetings_async.bulk.outcomes import NotSent
 from hubspot_meetings_async.emulator import Emulator, Fault
 from hubspot_meetings_async.errors import (
@@ -25,8 +27,6 @@ from hubspot_meetings_async.errors import (
     Unauthorized,
 )
 from hubspot_meetings_async.models import Tokens
-from hubspot_meetings_async.oauth import OAuth, new_code_verifier
-from hubspot_meetings_async.token_endpoints import TOKEN_VERSIONS, TokenEndpoints
 from hubspot_meetings_async.wire import Quota, Replay, Request, Response, Trail, parse
 
 from . import sampling

@@ -24,7 +24,7 @@ from hubspot_meetings_async import (
     to_contact,
 )
 from hubspot_meetings_async.emulator import Emulator
-from hubspot_meetings_async.meetings import API_VERSIONS
+from hubspot_meetings_async.meetings.resource import API_VERSIONS
 from hubspot_meetings_async.transport import AiohttpTransport
 from hubspot_meetings_async.wire import Request, Response
 

@@ -32,7 +32,7 @@ from hubspot_meetings_async.models import (
     PropertyOption,
     property_values,
 )
-from hubspot_meetings_async.properties import MAX_UNIQUE, Properties, check
+from hubspot_meetings_async.properties.resource import MAX_UNIQUE, Properties, check
 from hubspot_meetings_async.wire import Replay, Request, Trail
 
 from .virtual_time import run_virtual

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from hubspot_meetings_async import retry
+from hubspot_meetings_async.calling import retry
+from hubspot_meetings_async.calling.retry import Effect, RetryBudget, RetryPolicy
 from hubspot_meetings_async.errors import (
     AmbiguousWriteError,
     ConfigurationError,
@@ -25,7 +26,6 @@ from hubspot_meetings_async.errors import (
     Unauthorized,
     UnexpectedResponse,
 )
-from hubspot_meetings_async.retry import Effect, RetryBudget, RetryPolicy
 from hubspot_meetings_async.wire import Replay
 
 ALWAYS, IF_NOT_DONE, IF_NOT_SENT = Replay.ALWAYS, Replay.IF_NOT_DONE, Replay.IF_NOT_SENT

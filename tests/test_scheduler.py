@@ -17,7 +17,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hubspot_meetings_async import MeetingsClient, NoLimit, RetryPolicy
-from hubspot_meetings_async.booking import booking_request, made, refusal
 from hubspot_meetings_async.emulator import Behaviour, Consent, Emulator, Fault, FormField, FormOption, ManualClock
 from hubspot_meetings_async.emulator.scheduler_links import LinkType
 from hubspot_meetings_async.errors import (
@@ -47,8 +46,9 @@ from hubspot_meetings_async.models.scheduler import (
 )
 from hubspot_meetings_async.models.tolerant import Moment, Several, Text, moment, tolerant_decoder
 from hubspot_meetings_async.moments import duration_ms, utc, zone
-from hubspot_meetings_async.scheduler import Scheduler
-from hubspot_meetings_async.slots import MOST_MONTHS, SlotQuery, Slots
+from hubspot_meetings_async.scheduler.booking import booking_request, made, refusal
+from hubspot_meetings_async.scheduler.resource import Scheduler
+from hubspot_meetings_async.scheduler.slots import MOST_MONTHS, SlotQuery, Slots
 from hubspot_meetings_async.wire import Replay, Request, Trail, encode
 
 BERLIN = ZoneInfo("Europe/Berlin")

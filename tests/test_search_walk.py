@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hubspot_meetings_async import Limits, MeetingProperties, MeetingsClient, RetryPolicy, to_contact
 from hubspot_meetings_async.emulator import Behaviour, Emulator
 from hubspot_meetings_async.errors import ConfigurationError, UnexpectedResponse
-from hubspot_meetings_async.meetings import objects_path
+from hubspot_meetings_async.meetings.resource import objects_path
 from hubspot_meetings_async.models import Meeting, SearchPage
 from hubspot_meetings_async.search import Filters, Search, Sort, ascending, associated_with, descending, plan, where
 from hubspot_meetings_async.wire import Request, Trail

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hubspot_meetings_async import MeetingsClient, NoLimit, RetryPolicy, Timeouts
-from hubspot_meetings_async.breaker import CircuitBreaker
+from hubspot_meetings_async.calling.breaker import CircuitBreaker
 from hubspot_meetings_async.emulator import Emulator, Fault
 from hubspot_meetings_async.errors import (
     CircuitOpen,

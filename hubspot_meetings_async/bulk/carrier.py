@@ -19,6 +19,7 @@ from typing import Any, Final
 
 import anyio
 
+from ..calling.retry import Effect, RetryBudget, RetryPolicy, backoff_s, effect_of, why
 from ..errors import (
     ConfigurationError,
     Conflict,
@@ -36,9 +37,8 @@ from ..errors import (
     UnexpectedResponse,
 )
 from ..inputs import Entry
-from ..lookup import Found
+from ..meetings.lookup import Found
 from ..models import BatchResponse, Meeting
-from ..retry import Effect, RetryBudget, RetryPolicy, backoff_s, effect_of, why
 from ..wire import Trail
 from .account import Account, Told
 from .glance import Matched, glance_at

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, cast, get_ar
 
 from msgspec import Struct
 
-from ..certainty import SETTLE_S, OnAmbiguous, mode_of
+from ..calling.retry import RetryBudget, RetryPolicy
 from ..errors import ConfigurationError
 from ..inputs import Inputs
-from ..meeting_batches import BATCH, UPSERTED
-from ..meetings import Meetings
+from ..meetings.batches import BATCH, UPSERTED
+from ..meetings.certainty import SETTLE_S, OnAmbiguous, mode_of
+from ..meetings.resource import Meetings
 from ..models import BatchResponse, Meeting, property_names
-from ..properties import Properties
-from ..retry import RetryBudget, RetryPolicy
+from ..properties.resource import Properties
 from ..wire import Replay
 from .engine import Options, Run
 from .events import OnRunEvent

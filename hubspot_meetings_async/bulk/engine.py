@@ -24,9 +24,9 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Self, cast
 import anyio
 from msgspec import Struct
 
+from ..calling.retry import RetryBudget, RetryPolicy
 from ..errors import ConfigurationError, DeadlineExceeded, InvalidRecord, JournalError
 from ..inputs import Entry
-from ..retry import RetryBudget, RetryPolicy
 from .account import Account, Told
 from .batches import Batch
 from .carrier import Carrier

@@ -12,9 +12,9 @@ from typing import Any, Literal, Protocol
 import msgspec
 from msgspec import Struct
 
-from ..certainty import SETTLE_S
 from ..inputs import Inputs
-from ..lookup import Found
+from ..meetings.certainty import SETTLE_S
+from ..meetings.lookup import Found
 from ..models import BatchResponse
 from ..wire import Trail
 

@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 
 from msgspec import Struct
 
+from ..calling.retry import Effect, effect_of, why
 from ..errors import AmbiguousWriteError, HubSpotError, RequestRejected, UnexpectedResponse
 from ..inputs import Entry
 from ..models import BatchError, BatchResponse, Meeting, UpsertedMeeting, read_as
-from ..retry import Effect, effect_of, why
 from ..wire import rejection
 from .glance import Matched
 from .late import Unread

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Final, NoReturn
 import msgspec
 import typer
 
+from ..calling.retry import RetryPolicy
 from ..client import MeetingsClient
 from ..errors import (
     ConfigurationError,
@@ -27,7 +28,6 @@ from ..errors import (
     Unauthorized,
     printable,
 )
-from ..retry import RetryPolicy
 from ..transport import Timeouts
 from .exits import BROKEN_OFF, DONE, INTERRUPTED, USAGE, told
 from .push import Version

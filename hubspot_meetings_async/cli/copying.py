@@ -14,10 +14,10 @@ from typing import Any, Final, Literal
 import msgspec
 
 from ..bulk.outcomes import Report
+from ..calling.retry import RetryPolicy
 from ..client import MeetingsClient
 from ..errors import ConfigurationError
 from ..limiter import Limits
-from ..retry import RetryPolicy
 from ..stores import Pulled, Store, pull, store_at, watch
 from ..telemetry import Attempt
 from ..transport import Timeouts

@@ -27,7 +27,7 @@ from ..errors import (
     Unauthorized,
 )
 from ..models import AccountDetails
-from ..properties import MAX_UNIQUE
+from ..properties.resource import MAX_UNIQUE
 from ..version import __version__
 from .asking import Connection, advised
 from .dates import DatedGate

@@ -21,11 +21,11 @@ from ..bulk.engine import Run
 from ..bulk.operation import Verify
 from ..bulk.sources import EventSettings, Format, Source
 from ..calendars import Attendees
-from ..certainty import OnAmbiguous
 from ..client import MeetingsClient
 from ..errors import ConfigurationError
 from ..inputs import Inputs, Record
 from ..limiter import Limits
+from ..meetings.certainty import OnAmbiguous
 from .pushing import Items, line_count
 from .terminal import command, warn
 

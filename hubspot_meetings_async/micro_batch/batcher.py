@@ -22,12 +22,12 @@ from msgspec import Struct
 
 from ..bulk.events import OnRunEvent, watch
 from ..bulk.outcomes import NotSent
-from ..deadlines import deadline_at, forget_deadline
+from ..calling.deadlines import deadline_at, forget_deadline
+from ..calling.retry import RetryBudget, RetryPolicy
 from ..errors import ConfigurationError, DeadlineExceeded, InvalidRecord
 from ..inputs import MAX_INPUTS, Record
 from ..limiter import QuotaStats
 from ..models import Association, Meeting, UpsertedMeeting, property_names, read_as
-from ..retry import RetryBudget, RetryPolicy
 from .answers import meeting_of
 from .carrying import Carrying
 from .kinds import Kinds

@@ -22,10 +22,10 @@ from ..bulk.carrier import Carrier
 from ..bulk.events import RunWatch
 from ..bulk.outcomes import Ambiguous, Created, NotSent, Outcome, Rejected, Report
 from ..bulk.pieces import Flight, Piece
+from ..calling.retry import Effect, RetryBudget, RetryPolicy, effect_of
 from ..errors import Conflict, HubSpotError, TransportFailed
 from ..inputs import Entry
 from ..models import BatchResponse
-from ..retry import Effect, RetryBudget, RetryPolicy, effect_of
 from ..wire import Trail
 from .queues import Broken, Job, Queue, Recent
 

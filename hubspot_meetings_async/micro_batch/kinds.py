@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from functools import partial
 
 from ..bulk.operation import Doubt, Operation
-from ..certainty import OnAmbiguous, mode_of
 from ..errors import ConfigurationError
 from ..inputs import Inputs
-from ..meetings import Meetings
-from ..properties import Properties
+from ..meetings.certainty import OnAmbiguous, mode_of
+from ..meetings.resource import Meetings
+from ..properties.resource import Properties
 from ..wire import Replay
 from .queues import Kind
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, cast, get_args, 
 
 from msgspec import Struct
 
-from ..associations import Associations
-from ..associations_v3 import object_type_in
+from ..associations.resource import Associations
+from ..associations.v3 import object_type_in
 from ..errors import ConfigurationError
-from ..meetings import Meetings
+from ..meetings.resource import Meetings
 from ..models import PlainProperties, property_names
 from ..moments import unix_ms, utc
 from ..wire import Call

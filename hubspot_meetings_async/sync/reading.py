@@ -17,10 +17,10 @@ import anyio
 import msgspec
 from msgspec import Struct
 
-from ..associations import Associations
+from ..associations.resource import Associations
 from ..errors import NotFound, UnexpectedResponse, printable
 from ..inputs import MAX_INPUTS, MAX_INPUTS_WITH_HISTORY
-from ..meetings import Meetings, objects_path
+from ..meetings.resource import Meetings, objects_path
 from ..models import (
     MEETING_TO,
     AssociatedId,

@@ -17,7 +17,7 @@ import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
-from ..alarms import Alarms
+from ..calling.alarms import Alarms
 from ..errors import ConfigurationError, HubSpotError, TransportFailed
 from ..settings import Proxy
 from ..wire import Request, Response

@@ -14,7 +14,7 @@ from hubspot_meetings_async.bulk.glance import Matched, glance_at
 from hubspot_meetings_async.bulk.outcomes import Updated
 from hubspot_meetings_async.bulk.settling import settle_answer
 from hubspot_meetings_async.inputs import Entry, Inputs
-from hubspot_meetings_async.meeting_batches import BATCH, UPSERTED
+from hubspot_meetings_async.meetings.batches import BATCH, UPSERTED
 from hubspot_meetings_async.models import BatchResponse
 
 TITLES = ["Kick-off", "Review", "Prüfung"]

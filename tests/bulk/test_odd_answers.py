@@ -20,7 +20,7 @@ from hubspot_meetings_async import (
     RetryPolicy,
 )
 from hubspot_meetings_async.emulator import Behaviour, Emulator
-from hubspot_meetings_async.meeting_batches import BATCH
+from hubspot_meetings_async.meetings.batches import BATCH
 from hubspot_meetings_async.models import BatchError, BatchResponse
 from hubspot_meetings_async.wire import Decodes
 

@@ -12,14 +12,14 @@ import msgspec
 from multidict import CIMultiDict
 
 from hubspot_meetings_async import Limiter, MicroBatch, NoLimit
-from hubspot_meetings_async.auth import StaticToken
-from hubspot_meetings_async.caller import Caller
+from hubspot_meetings_async.auth.sources import StaticToken
+from hubspot_meetings_async.calling.caller import Caller
+from hubspot_meetings_async.calling.retry import RetryBudget, RetryPolicy
 from hubspot_meetings_async.errors import TransportFailed
 from hubspot_meetings_async.limiter import Lane
-from hubspot_meetings_async.meetings import Meetings
+from hubspot_meetings_async.meetings.resource import Meetings
 from hubspot_meetings_async.micro_batch.kinds import Kinds
-from hubspot_meetings_async.properties import Properties
-from hubspot_meetings_async.retry import RetryBudget, RetryPolicy
+from hubspot_meetings_async.properties.resource import Properties
 from hubspot_meetings_async.transport import Transport
 from hubspot_meetings_async.wire import Quota, Request, Response
 from tests.proof.network import Line, Network, NotSent

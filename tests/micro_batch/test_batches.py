@@ -25,7 +25,7 @@ from hubspot_meetings_async import (
     RateLimited,
     TransportFailed,
 )
-from hubspot_meetings_async.deadlines import Deadline
+from hubspot_meetings_async.calling.deadlines import Deadline
 from hubspot_meetings_async.micro_batch.carrying import Carrying
 from tests.proof.world import KEY
 from tests.virtual_time import run_virtual

@@ -29,7 +29,7 @@ from hubspot_meetings_async.bulk.resuming import Resumption, Standing
 from hubspot_meetings_async.bulk.settling import Settlement, settle_answer
 from hubspot_meetings_async.bulk.verifying import Verifier
 from hubspot_meetings_async.inputs import Entry
-from hubspot_meetings_async.lookup import Found
+from hubspot_meetings_async.meetings.lookup import Found
 from hubspot_meetings_async.models import BatchResponse, Meeting
 from hubspot_meetings_async.wire import Trail
 

@@ -14,21 +14,21 @@ import anyio
 import msgspec
 from multidict import CIMultiDict
 
-from hubspot_meetings_async.auth import StaticToken
+from hubspot_meetings_async.auth.sources import StaticToken
 from hubspot_meetings_async.bulk import doors
 from hubspot_meetings_async.bulk.doors import Bulk
 from hubspot_meetings_async.bulk.engine import Options, Run
 from hubspot_meetings_async.bulk.journal.journal import Job, JournalPlace
 from hubspot_meetings_async.bulk.operation import Doubt, Operation
-from hubspot_meetings_async.caller import Caller
+from hubspot_meetings_async.calling.caller import Caller
+from hubspot_meetings_async.calling.retry import Effect, RetryBudget, RetryPolicy, effect_of, why
 from hubspot_meetings_async.errors import AmbiguousWriteError, HubSpotError, TransportFailed
 from hubspot_meetings_async.inputs import Inputs
 from hubspot_meetings_async.limiter import Lane, NoLimit
-from hubspot_meetings_async.lookup import Found
-from hubspot_meetings_async.meetings import Meetings
+from hubspot_meetings_async.meetings.lookup import Found
+from hubspot_meetings_async.meetings.resource import Meetings
 from hubspot_meetings_async.models import BatchResponse, Meeting, UpsertedMeeting
-from hubspot_meetings_async.properties import Properties
-from hubspot_meetings_async.retry import Effect, RetryBudget, RetryPolicy, effect_of, why
+from hubspot_meetings_async.properties.resource import Properties
 from hubspot_meetings_async.wire import Decodes, Quota, Request, Response, Trail, parse
 
 from .network import Answer, Line, Network, NotSent

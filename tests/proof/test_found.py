@@ -17,11 +17,11 @@ from hubspot_meetings_async.bulk.journal.rows import pack, unpack
 from hubspot_meetings_async.bulk.operation import Doubt, Operation
 from hubspot_meetings_async.bulk.outcomes import Ambiguous, Created, NotSent, Outcome, Rejected, Updated
 from hubspot_meetings_async.bulk.settling import settle_answer
+from hubspot_meetings_async.calling.retry import Effect, effect_of
 from hubspot_meetings_async.errors import Conflict, HubSpotError, HubSpotUnavailable, Unauthorized
 from hubspot_meetings_async.inputs import Inputs
-from hubspot_meetings_async.lookup import Found
+from hubspot_meetings_async.meetings.lookup import Found
 from hubspot_meetings_async.models import BatchError, BatchResponse, Meeting, UpsertedMeeting
-from hubspot_meetings_async.retry import Effect, effect_of
 from hubspot_meetings_async.wire import Trail
 
 from ..bulk.fake_hubspot import FakeHubSpot

@@ -135,7 +135,7 @@ def decoders() -> dict[str, Request[Any]]:
                 )
     found["none"] = Request(method="DELETE", path="/x")
     found["token endpoint"] = Request(
-        method="POST", path="/x", decoder=found["token_endpoints._tokens"].decoder, bearer=False
+        method="POST", path="/x", decoder=found["auth.endpoints._tokens"].decoder, bearer=False
     )
     return found
 
@@ -192,7 +192,12 @@ def read(request: Request[Any], status: int, body: bytes) -> HubSpotError | None
 def test_every_decoder_of_the_library_is_tried() -> None:
     """The list is made from the modules themselves."""
     assert len(DECODERS) > 20
-    assert {"meetings._meeting", "scheduler._links", "token_endpoints._tokens", "properties._all"} <= set(DECODERS)
+    assert {
+        "meetings.resource._meeting",
+        "scheduler.resource._links",
+        "auth.endpoints._tokens",
+        "properties.resource._all",
+    } <= set(DECODERS)
 
 
 @pytest.mark.row("B10")
@@ -204,7 +209,7 @@ def test_nasty_bodies(name: str) -> None:
         for status in (200, 207, 400, 429, 503):
             error = read(request, status, body)
             assert status < 300 or error is not None
-            if decoder == "meetings._meeting" and name not in READABLE:
+            if decoder == "meetings.resource._meeting" and name not in READABLE:
                 assert error is not None
 
 
@@ -212,7 +217,7 @@ def test_nasty_bodies(name: str) -> None:
 def test_the_last_of_duplicate_keys_counts() -> None:
     """As at HubSpot, and as everywhere."""
     body = b'{"id":"1","id":"2","properties":{"a":"1","a":"2"}}'
-    meeting = parse(DECODERS["meetings._meeting"], Response(200, JSON, body))
+    meeting = parse(DECODERS["meetings.resource._meeting"], Response(200, JSON, body))
     assert (meeting.id, meeting.properties) == ("2", {"a": "2"})
 
 

@@ -13,8 +13,8 @@ from urllib.parse import parse_qs
 import msgspec
 
 from hubspot_meetings_async import Change, Lane, Limiter, Meeting, NoLimit, RetryPolicy, StaticToken, Sync, SyncCursor
-from hubspot_meetings_async.associations import Associations
-from hubspot_meetings_async.caller import Caller
+from hubspot_meetings_async.associations.resource import Associations
+from hubspot_meetings_async.calling.caller import Caller
 from hubspot_meetings_async.emulator import Behaviour, Clock, ManualClock, Portal, Quota
 from hubspot_meetings_async.emulator.calls import Call
 from hubspot_meetings_async.emulator.quota import Lane as Pace
@@ -22,7 +22,7 @@ from hubspot_meetings_async.emulator.quota import rate_limited
 from hubspot_meetings_async.emulator.refusals import Refusal
 from hubspot_meetings_async.emulator.routes import hubspot_routes
 from hubspot_meetings_async.emulator.times import http_date
-from hubspot_meetings_async.meetings import Meetings
+from hubspot_meetings_async.meetings.resource import Meetings
 from hubspot_meetings_async.sync.windows import Sizes
 from hubspot_meetings_async.wire import Quota as Lanes
 from hubspot_meetings_async.wire import Request, Response

@@ -15,10 +15,10 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from .errors import ConfigurationError, HubSpotError, RateLimited, RequestRejected, TokenRefused, printable
-from .models import PrivateAppTokenInfo, TokenInfo, Tokens, as_secret
-from .secret import Secret
-from .wire import Call, Quota, Request, encode
+from ..errors import ConfigurationError, HubSpotError, RateLimited, RequestRejected, TokenRefused, printable
+from ..models import PrivateAppTokenInfo, TokenInfo, Tokens, as_secret
+from ..secret import Secret
+from ..wire import Call, Quota, Request, encode
 
 __all__ = ["TOKEN_VERSIONS", "TokenEndpoints", "private_app_token_info"]
 

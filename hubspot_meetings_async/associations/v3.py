@@ -13,11 +13,11 @@ from typing import Final, Generic, TypeVar, cast
 
 import msgspec
 
-from .errors import ConfigurationError, InvalidRecord, UnexpectedResponse, shown
-from .link_inputs import MAX_CREATE, MAX_READ, Pair, failures, id_text, listed, named, pair_of, reads
-from .models import AssociatedId, BatchResponse, LinkAnswer, Meeting, NamedLink, NamedLinks, Page, PlainProperties
-from .versions import known_version
-from .wire import Call, Request, query_string, segment
+from ..errors import ConfigurationError, InvalidRecord, UnexpectedResponse, shown
+from ..models import AssociatedId, BatchResponse, LinkAnswer, Meeting, NamedLink, NamedLinks, Page, PlainProperties
+from ..versions import known_version
+from ..wire import Call, Request, query_string, segment
+from .inputs import MAX_CREATE, MAX_READ, Pair, failures, id_text, listed, named, pair_of, reads
 
 __all__ = ["MAX_PAGE", "AssociationsV3", "LinkListing", "object_type_in"]
 

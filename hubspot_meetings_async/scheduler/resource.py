@@ -12,8 +12,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from .booking import booking_request, checked_slug, in_doubt, made, refusal, unknown_slug
-from .errors import (
+from ..errors import (
     AmbiguousWriteError,
     ConfigurationError,
     HubSpotError,
@@ -21,7 +20,7 @@ from .errors import (
     RequestRejected,
     UnexpectedResponse,
 )
-from .models.scheduler import (
+from ..models.scheduler import (
     AvailabilityPage,
     BookedMeeting,
     BookingInformation,
@@ -29,11 +28,12 @@ from .models.scheduler import (
     LinkUpdate,
     MeetingLink,
 )
-from .models.tolerant import tolerant_decoder
-from .moments import duration_ms, utc, zone
+from ..models.tolerant import tolerant_decoder
+from ..moments import duration_ms, utc, zone
+from ..versions import known_version
+from ..wire import Call, Replay, Request, encode, query_string, segment
+from .booking import booking_request, checked_slug, in_doubt, made, refusal, unknown_slug
 from .slots import MOST_MONTHS, SlotQuery, Slots
-from .versions import known_version
-from .wire import Call, Replay, Request, encode, query_string, segment
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo

@@ -15,11 +15,11 @@ from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 
-from .errors import NotFound
-from .inputs import MAX_INPUTS, Inputs
-from .models import BatchResponse, Meeting, PlainProperties
-from .search import Search, plan, where
-from .wire import Call, Request, Trail, query_string, rejection, segment
+from ..errors import NotFound
+from ..inputs import MAX_INPUTS, Inputs
+from ..models import BatchResponse, Meeting, PlainProperties
+from ..search import Search, plan, where
+from ..wire import Call, Request, Trail, query_string, rejection, segment
 
 __all__ = ["Found", "Lookup"]
 

@@ -9,10 +9,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from .errors import HubSpotError
-from .limiter import Lane
-from .telemetry import Attempt, OnAttempt, heard, log, route_of
-from .wire import Request, Trail
+from ..errors import HubSpotError
+from ..limiter import Lane
+from ..telemetry import Attempt, OnAttempt, heard, log, route_of
+from ..wire import Request, Trail
 
 __all__ = ["AttemptWatch"]
 

@@ -17,11 +17,11 @@ from typing import Final, cast
 import anyio
 import msgspec
 
-from .errors import AmbiguousWriteError, ConfigurationError, Conflict, DeadlineExceeded, HubSpotError, shown
-from .models import NewOption, NewProperty, Page, PropertyDefinition
-from .property_checks import check
-from .versions import known_version
-from .wire import Call, Replay, Request, encode, segment
+from ..errors import AmbiguousWriteError, ConfigurationError, Conflict, DeadlineExceeded, HubSpotError, shown
+from ..models import NewOption, NewProperty, Page, PropertyDefinition
+from ..versions import known_version
+from ..wire import Call, Replay, Request, encode, segment
+from .checks import check
 
 __all__ = ["MAX_UNIQUE", "Properties", "check"]
 

@@ -14,10 +14,10 @@ from typing import Any, Final, TypeVar, cast, overload
 import msgspec
 from msgspec import Struct
 
-from .errors import ConfigurationError
-from .inputs import Entry, Inputs
-from .models import BatchResponse, Meeting, PlainProperties, UpsertedMeeting, property_names, read_as
-from .wire import Call, Decodes, Replay, Request, Trail
+from ..errors import ConfigurationError
+from ..inputs import Entry, Inputs
+from ..models import BatchResponse, Meeting, PlainProperties, UpsertedMeeting, property_names, read_as
+from ..wire import Call, Decodes, Replay, Request, Trail
 
 __all__ = ["BATCH", "UPSERTED", "MeetingBatches", "asked", "names_of"]
 

@@ -12,12 +12,12 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
+from ..errors import HubSpotError, RateLimited
+from ..limiter import Lane, Limiter, Slot
+from ..secret import Hiding, Secret, hidden
+from ..transport import Transport
+from ..wire import Quota, Request, Response, Trail, known_id, parse
 from .breaker import CircuitBreaker, is_down
-from .errors import HubSpotError, RateLimited
-from .limiter import Lane, Limiter, Slot
-from .secret import Hiding, Secret, hidden
-from .transport import Transport
-from .wire import Quota, Request, Response, Trail, known_id, parse
 
 __all__ = ["Attempts"]
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
-from .errors import (
+from ..errors import (
     AmbiguousWriteError,
     CalendarNotConnected,
     ConfigurationError,
@@ -25,9 +25,9 @@ from .errors import (
     printable,
     shown,
 )
-from .models import property_values
-from .models.scheduler import BookedMeeting, BookingRequest, ConsentResponse, FormValue
-from .moments import duration_ms, named_zone, unix_ms, utc, zone
+from ..models import property_values
+from ..models.scheduler import BookedMeeting, BookingRequest, ConsentResponse, FormValue
+from ..moments import duration_ms, named_zone, unix_ms, utc, zone
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo

@@ -16,14 +16,10 @@ from typing import Any, Final, NamedTuple, TypeVar, overload
 import msgspec
 from msgspec import Struct
 
-from .certainty import SETTLE_S, OnAmbiguous, create_once, mode_of
-from .deadlines import Deadline
-from .errors import ConfigurationError, NotFound, UnexpectedResponse
-from .inputs import key_of
-from .listing import Listing
-from .lookup import Lookup
-from .meeting_batches import MeetingBatches, asked, names_of
-from .models import (
+from ..calling.deadlines import Deadline
+from ..errors import ConfigurationError, NotFound, UnexpectedResponse
+from ..inputs import key_of
+from ..models import (
     Association,
     Meeting,
     PlainProperties,
@@ -31,11 +27,15 @@ from .models import (
     property_values,
     read_as,
 )
-from .properties import Properties
-from .property_checks import check
-from .search import Search, Searched, SortedBy, plan
-from .versions import API_VERSIONS, known_version
-from .wire import Call, Replay, Request, encode, query_string, rejection, segment
+from ..properties.checks import check
+from ..properties.resource import Properties
+from ..search import Search, Searched, SortedBy, plan
+from ..versions import API_VERSIONS, known_version
+from ..wire import Call, Replay, Request, encode, query_string, rejection, segment
+from .batches import MeetingBatches, asked, names_of
+from .certainty import SETTLE_S, OnAmbiguous, create_once, mode_of
+from .listing import Listing
+from .lookup import Lookup
 
 __all__ = ["API_VERSIONS", "Listing", "Meetings"]
 

@@ -10,10 +10,10 @@ from typing import Final, Literal, get_args
 
 import anyio
 
-from .deadlines import deadline_at
-from .errors import AmbiguousWriteError, ConfigurationError, Conflict, DeadlineExceeded, HubSpotError, shown
+from ..calling.deadlines import deadline_at
+from ..errors import AmbiguousWriteError, ConfigurationError, Conflict, DeadlineExceeded, HubSpotError, shown
+from ..models import Meeting
 from .lookup import Found
-from .models import Meeting
 
 __all__ = ["SETTLE_S", "OnAmbiguous", "create_once", "mode_of"]
 

@@ -20,12 +20,12 @@ from urllib.parse import urlencode, urlsplit
 import anyio
 from msgspec import Struct
 
-from .errors import ConfigurationError, HubSpotError, TokenRefused, TokenUnavailable
-from .models import TokenInfo, Tokens
-from .secret import Secret
-from .settings import need_seconds
-from .token_endpoints import TOKEN_VERSIONS, TokenEndpoints
-from .wire import Call, Request, Trail
+from ..errors import ConfigurationError, HubSpotError, TokenRefused, TokenUnavailable
+from ..models import TokenInfo, Tokens
+from ..secret import Secret
+from ..settings import need_seconds
+from ..wire import Call, Request, Trail
+from .endpoints import TOKEN_VERSIONS, TokenEndpoints
 
 __all__ = ["OAuth", "new_code_verifier"]
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Hashable, Iterable, Sequence
 from typing import Any, Final, TypeVar, cast
 
-from .errors import Forbidden, NotFound, RateLimited, RequestRejected, Unauthorized
-from .link_inputs import MAX_CREATE, LinkLike, Pair, listed, pair_of
-from .models import LinkAnswer, LinkFailure, LinkReport
+from ..errors import Forbidden, NotFound, RateLimited, RequestRejected, Unauthorized
+from ..models import LinkAnswer, LinkFailure, LinkReport
+from .inputs import MAX_CREATE, LinkLike, Pair, listed, pair_of
 
 __all__ = ["REFUSED_IN_A_ROW", "Ids", "Links", "carried_out", "cut"]
 

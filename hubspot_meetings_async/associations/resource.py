@@ -14,9 +14,22 @@ from typing import Any, cast
 import msgspec
 from msgspec import Struct
 
-from .associations_v3 import MAX_PAGE, AssociationsV3, LinkListing, object_type_in
-from .errors import ConfigurationError, NotFound, UnexpectedResponse
-from .link_inputs import (
+from ..errors import ConfigurationError, NotFound, UnexpectedResponse
+from ..models import (
+    AssociatedRecord,
+    AssociatedRecords,
+    AssociationLabel,
+    BatchError,
+    BatchResponse,
+    DefaultAssociation,
+    LabelsBetween,
+    LinkAnswer,
+    LinkReport,
+    Page,
+)
+from ..versions import known_version
+from ..wire import Call, Replay, Request, encode, rejection, segment
+from .inputs import (
     MAX_ARCHIVE,
     MAX_CREATE,
     MAX_READ,
@@ -34,21 +47,8 @@ from .link_inputs import (
     reads,
     types_of,
 )
-from .link_runs import Ids, Links, carried_out, cut
-from .models import (
-    AssociatedRecord,
-    AssociatedRecords,
-    AssociationLabel,
-    BatchError,
-    BatchResponse,
-    DefaultAssociation,
-    LabelsBetween,
-    LinkAnswer,
-    LinkReport,
-    Page,
-)
-from .versions import known_version
-from .wire import Call, Replay, Request, encode, rejection, segment
+from .runs import Ids, Links, carried_out, cut
+from .v3 import MAX_PAGE, AssociationsV3, LinkListing, object_type_in
 
 __all__ = ["Associations"]
 

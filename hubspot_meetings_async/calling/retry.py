@@ -11,7 +11,7 @@ from enum import Enum
 
 from msgspec import Struct
 
-from .errors import (
+from ..errors import (
     AmbiguousWriteError,
     ConfigurationError,
     DailyLimitExceeded,
@@ -21,7 +21,7 @@ from .errors import (
     TransportFailed,
     UnexpectedResponse,
 )
-from .wire import Replay
+from ..wire import Replay
 
 __all__ = ["Effect", "RetryBudget", "RetryPolicy", "after", "backoff_s", "effect_of", "why"]
 

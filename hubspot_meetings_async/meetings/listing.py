@@ -11,9 +11,9 @@ from typing import Any, Generic, TypeVar, cast
 import msgspec
 from msgspec import Struct
 
-from .errors import UnexpectedResponse
-from .models import Meeting, Page, PlainProperties, read_as
-from .wire import Call, Request, query_string
+from ..errors import UnexpectedResponse
+from ..models import Meeting, Page, PlainProperties, read_as
+from ..wire import Call, Request, query_string
 
 __all__ = ["Listing"]
 

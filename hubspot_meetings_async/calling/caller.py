@@ -14,19 +14,19 @@ from typing import Any, TypeVar
 
 import anyio
 
+from ..auth.sources import Auth
+from ..errors import AmbiguousWriteError, CircuitOpen, DeadlineExceeded, HubSpotError, RateLimited, Unauthorized
+from ..limiter import Lane, Limiter
+from ..telemetry import OnAttempt, heard, listener
+from ..transport import Transport
+from ..wire import Call, Quota, Replay, Request, Trail
 from . import retry
 from .alarms import Alarm, Alarms
 from .attempt_watch import AttemptWatch
 from .attempts import Attempts
-from .auth import Auth
 from .breaker import CircuitBreaker
 from .deadlines import deadline_at
-from .errors import AmbiguousWriteError, CircuitOpen, DeadlineExceeded, HubSpotError, RateLimited, Unauthorized
-from .limiter import Lane, Limiter
 from .retry import Effect, RetryBudget, RetryPolicy
-from .telemetry import OnAttempt, heard, listener
-from .transport import Transport
-from .wire import Call, Quota, Replay, Request, Trail
 
 __all__ = ["Caller"]
 

@@ -17,9 +17,9 @@ from typing import Any, Final, cast
 
 from msgspec import UNSET, Struct
 
-from .errors import InvalidRecord
-from .inputs import Record
-from .models import Problem, PropertyDefinition, property_values
+from ..errors import InvalidRecord
+from ..inputs import Record
+from ..models import Problem, PropertyDefinition, property_values
 
 __all__ = ["check"]
 

@@ -14,19 +14,19 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from msgspec import UNSET, Struct
 
-from .errors import AmbiguousWriteError, ConfigurationError, InvalidRecord
-from .models import Association, property_values
-from .models.calendar import (
+from ..errors import AmbiguousWriteError, ConfigurationError, InvalidRecord
+from ..models import Association, property_values
+from ..models.calendar import (
     CalendarEvent,
     CalendarEventProperties,
     CalendarEventRequest,
     EmailReminderSchedule,
     Reminder,
 )
-from .models.tolerant import tolerant_decoder
-from .moments import zone
-from .versions import known_version
-from .wire import Call, Replay, Request, encode, query_string, segment
+from ..models.tolerant import tolerant_decoder
+from ..moments import zone
+from ..versions import known_version
+from ..wire import Call, Replay, Request, encode, query_string, segment
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo

@@ -11,9 +11,9 @@ from typing import Final
 
 from msgspec import Struct
 
-from .errors import DurationNotOffered, UnexpectedResponse
-from .models.scheduler import AvailabilityPage, Slot
-from .moments import Zone
+from ..errors import DurationNotOffered, UnexpectedResponse
+from ..models.scheduler import AvailabilityPage, Slot
+from ..moments import Zone
 
 __all__ = ["MOST_MONTHS", "SlotQuery", "Slots"]
 

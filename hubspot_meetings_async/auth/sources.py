@@ -12,8 +12,8 @@ from collections.abc import Awaitable, Callable
 from inspect import isawaitable
 from typing import Protocol
 
-from .errors import ConfigurationError, HubSpotError, TokenUnavailable
-from .secret import Secret
+from ..errors import ConfigurationError, HubSpotError, TokenUnavailable
+from ..secret import Secret
 
 __all__ = ["Auth", "Secret", "StaticToken", "TokenSource"]
 

@@ -11,8 +11,8 @@ from contextvars import ContextVar, Token
 from types import TracebackType
 from typing import Final, Self
 
-from .errors import ConfigurationError
-from .settings import need_seconds
+from ..errors import ConfigurationError
+from ..settings import need_seconds
 
 __all__ = ["Deadline", "deadline_at", "forget_deadline"]
 

@@ -13,8 +13,8 @@ from typing import Final, NamedTuple, TypeVar, cast
 
 from msgspec import Struct
 
-from .errors import ConfigurationError, HubSpotError, InvalidRecord, UnexpectedResponse
-from .models import (
+from ..errors import ConfigurationError, HubSpotError, InvalidRecord, UnexpectedResponse
+from ..models import (
     AssociatedRecords,
     AssociationLabel,
     AssociationType,
@@ -24,7 +24,7 @@ from .models import (
     LinkFailure,
     RecordId,
 )
-from .wire import encode, rejection, segment
+from ..wire import encode, rejection, segment
 
 __all__ = [
     "MAX_ARCHIVE",

@@ -10,8 +10,8 @@ the first of them, and so does a cancelled one; the second goes by the wall cloc
 
 from __future__ import annotations
 
-from .errors import CircuitOpen, DeadlineExceeded, HubSpotError, HubSpotUnavailable, TransportFailed
-from .settings import need_count, need_seconds
+from ..errors import CircuitOpen, DeadlineExceeded, HubSpotError, HubSpotUnavailable, TransportFailed
+from ..settings import need_count, need_seconds
 
 __all__ = ["CircuitBreaker", "Ticket", "is_down"]
 

@@ -1,0 +1,1 @@
+"""Who calls: tokens, OAuth, and the endpoints that give tokens."""

@@ -1,0 +1,1 @@
+"""The one call loop, and what it is made of: attempts, deadlines, retries, the circuit breaker."""

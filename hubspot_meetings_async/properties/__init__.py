@@ -1,0 +1,1 @@
+"""Definitions of properties, and records checked against them."""

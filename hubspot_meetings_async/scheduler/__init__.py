@@ -1,0 +1,1 @@
+"""Scheduling pages, free slots, bookings, and calendar events."""
