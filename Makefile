@@ -1,7 +1,8 @@
 # Every target does its own set-up: a machine with Python 3.11 or newer and make is enough.
 #   make demo       the main job against the local HubSpot emulator
 #   make test       all tests                  make test-all   on every Python >= 3.11 found
-#   make check      format, lint, types        make soak       the long runs, with a seed and a bound
+#   make check      format, lint, types        make soak       the long proofs, five minutes with a seed
+#   make soak-all   those, and what takes longer: a million meetings in step, copies, clusters, shared quota
 #   make bench      the benchmarks             make docs       the site, in build/docs
 #   make conformance SPECS=DIR   the emulator judged by HubSpot's Node client and by the OpenAPI files in DIR
 
@@ -10,9 +11,10 @@ PYTHON ?= $(shell for p in $(CANDIDATES); do $$p -c 'import sys; sys.exit(sys.ve
 VENV ?= .venv
 BIN := $(VENV)/bin
 SOAK_SEED ?= 1
+SOAKED ?= tests/proof tests/process tests/security tests/test_limiter_window.py
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-all check docs bench soak conformance clean
+.PHONY: demo test test-all check docs bench soak soak-all conformance clean
 
 demo: $(VENV)/.cli
 	$(BIN)/hubspot-meetings demo
@@ -42,7 +44,10 @@ bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks
 
 soak: $(VENV)/.dev
-	PYTHONDONTWRITEBYTECODE= SOAK_SEED=$(SOAK_SEED) $(BIN)/python -m pytest -m soak -n auto
+	PYTHONDONTWRITEBYTECODE= SOAK_SEED=$(SOAK_SEED) $(BIN)/python -m pytest -m soak -n auto $(SOAKED)
+
+soak-all: SOAKED :=
+soak-all: soak
 
 conformance: $(VENV)/.dev
 	$(BIN)/python -m tests.conformance $(if $(SPECS),--specs '$(SPECS)')
