@@ -78,7 +78,7 @@ async def _steady(rng: random.Random, *, way: str, answer_s: float) -> dict[str,
             stamps.append(at)
         accept(app, at, of)
 
-    account.quota.accept = noted  # type: ignore[method-assign, assignment]
+    account.quota.accept = noted  # type: ignore[method-assign, assignment]  # listens to the emulator, for this run
     told = 0
     async with walk:
         async for lot in walk.lots():

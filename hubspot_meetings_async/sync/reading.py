@@ -219,7 +219,7 @@ class Reader:
         try:
             page = await anext(pages)
         finally:
-            await pages.aclose()  # type: ignore[attr-defined]
+            await pages.aclose()  # type: ignore[attr-defined]  # a generator, declared by what users need of it
         return page.results, page.after
 
 
