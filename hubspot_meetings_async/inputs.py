@@ -10,11 +10,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, Final, NamedTuple, TypeGuard, cast
+from typing import Any, NamedTuple, cast
 
 from msgspec import Struct
 
+from .entries import Entry, Lot
 from .errors import ConfigurationError, InvalidRecord, shown
+from .lots import (
+    MAX_DIGITS,
+    MAX_KEY,
+    ById,
+    ByValue,
+    Id,
+    Lots,
+    Plain,
+    changes,
+    is_id,
+    is_plain,
+    lots_by_id,
+    lots_of_changes,
+    lots_of_creates,
+    lots_of_upserts,
+)
 from .models import Association, PropertyValue, property_values
 from .wire import encode, encode_plain
 
@@ -51,56 +68,6 @@ class _Input(Struct, rename="camel", omit_defaults=True):
     properties: Mapping[str, Any] | None = None
     associations: Sequence[Any] | None = None
     object_write_trace_id: str | None = None
-
-
-class _Plain(Struct, gc=False, rename="camel"):
-    """The usual input of a create: two members cost a third less to fill than all."""
-
-    properties: Mapping[str, str]
-    object_write_trace_id: str
-
-
-class _Keyed(Struct, gc=False, rename="camel"):
-    """The usual input of an upsert."""
-
-    id: str
-    id_property: str
-    properties: Mapping[str, str]
-    object_write_trace_id: str
-
-
-class _ById(Struct, gc=False, rename="camel"):
-    """The usual input of an update."""
-
-    id: str
-    properties: Mapping[str, str]
-    object_write_trace_id: str
-
-
-class _Id(Struct, gc=False):
-    """The input of a read or an archive."""
-
-    id: str
-
-
-class Entry(Struct):
-    """One record on its way: what the source gave, and what it became on the wire.
-
-    `key` is what must not be in flight twice (the id or unique value; None for creates). `sent` are the property
-    values as they go out.
-    """
-
-    ordinal: int
-    record: Any
-    encoded: bytes
-    key: str | None
-    trace_id: str | None
-    sent: Mapping[str, Any] | None
-
-    @property
-    def content(self) -> bytes:
-        """The input as JSON, without its trace id: alike for records that are alike."""
-        return self.encoded.rpartition(b',"objectWriteTraceId":')[0] or self.encoded
 
 
 class _Parts(NamedTuple):
@@ -144,15 +111,19 @@ def _a(item: object) -> str:
 class Inputs(Struct, frozen=True, kw_only=True):
     """How the items of a source become inputs of one batch call.
 
-    `prefix` is the body up to the inputs; `max_inputs` HubSpot's ceiling for the call.
+    `prefix` is the body up to the inputs; `lots` takes usual items together, where that can be; `max_inputs` is
+    HubSpot's ceiling for the call.
     """
 
     prefix: bytes
     entry: Callable[[int, object, str], Entry]
+    lots: Lots | None = None
     max_inputs: int = MAX_INPUTS
 
     def body(self, entries: Iterable[Entry]) -> bytes:
         """The request body that holds these entries."""
+        if isinstance(entries, Lot):
+            return entries.body
         inputs = [entry.encoded for entry in entries]
         if not inputs:
             return self.prefix + b"]}"
@@ -168,17 +139,19 @@ class Inputs(Struct, frozen=True, kw_only=True):
         With `key_property`, each record must have a value of that property, and is known by it.
         """
         if key_property is None:
-            return cls(prefix=_PREFIX, entry=_create_entry)
+            return cls(prefix=_PREFIX, entry=_create_entry, lots=lots_of_creates(None))
         if not key_property.strip():
             raise ConfigurationError("key_property is the name of a unique property, not an empty string")
         _check_id_property(key_property, "key_property")
-        return cls(prefix=_PREFIX, entry=partial(_create_by_key_entry, key_property))
+        entry = partial(_create_by_key_entry, key_property)
+        return cls(prefix=_PREFIX, entry=entry, lots=lots_of_creates(key_property))
 
     @classmethod
     def update(cls, *, id_property: str | None) -> Inputs:
         """Inputs of `batch/update`: by record id, or by the value of the unique property `id_property`."""
         _check_id_property(id_property)
-        return cls(prefix=_PREFIX, entry=partial(_update_entry, id_property))
+        lots = lots_of_changes() if id_property is None else None
+        return cls(prefix=_PREFIX, entry=partial(_update_entry, id_property), lots=lots)
 
     @classmethod
     def upsert(cls, *, id_property: str) -> Inputs:
@@ -186,12 +159,12 @@ class Inputs(Struct, frozen=True, kw_only=True):
         if not id_property:
             raise ConfigurationError("upsert needs id_property=, the name of a property with hasUniqueValue")
         _check_id_property(id_property)
-        return cls(prefix=_PREFIX, entry=partial(_upsert_entry, id_property))
+        return cls(prefix=_PREFIX, entry=partial(_upsert_entry, id_property), lots=lots_of_upserts(id_property))
 
     @classmethod
     def archive(cls) -> Inputs:
         """Inputs of `batch/archive`: record ids."""
-        return cls(prefix=_PREFIX, entry=partial(_id_entry, None))
+        return cls(prefix=_PREFIX, entry=partial(_id_entry, None), lots=lots_by_id(_PREFIX))
 
     @classmethod
     def read(
@@ -208,21 +181,16 @@ class Inputs(Struct, frozen=True, kw_only=True):
         }
         if id_property is not None:
             head["idProperty"] = id_property
+        prefix = encode(head)[:-1] + b',"inputs":['
         return cls(
-            prefix=encode(head)[:-1] + b',"inputs":[',
+            prefix=prefix,
             entry=partial(_id_entry, id_property),
+            lots=lots_by_id(prefix) if id_property is None else None,
             max_inputs=MAX_INPUTS_WITH_HISTORY if properties_with_history else MAX_INPUTS,
         )
 
 
 _PREFIX = b'{"inputs":['
-_all_text: Final = frozenset((str,)).issuperset
-
-
-MAX_KEY: Final = 255
-"""Characters of a value that names a record. HubSpot publishes no limit; what is longer is a mistake mostly, such as a
-text in the wrong column."""
-_MAX_DIGITS: Final = 20
 
 
 def _check_id_property(id_property: object, option: str = "id_property") -> None:
@@ -234,18 +202,10 @@ def _check_id_property(id_property: object, option: str = "id_property") -> None
         raise ConfigurationError(f"{option} must be a property name, not {shown(id_property)}")
 
 
-def _is_plain(item: Any) -> bool:
-    """Whether it is the usual record, a plain dict of strings: a bulk run spends most of its own time with those."""
-    given: object = item
-    return type(given) is dict and "properties" not in item and _all_text(map(type, item.values()))
-
-
 def _create_entry(ordinal: int, item: Any, trace: str) -> Entry:
-    given: object = item
-    # As `_is_plain`, without a call more.
-    if type(given) is dict and "properties" not in item and _all_text(map(type, item.values())):
+    if is_plain(item):
         try:
-            return Entry(ordinal, item, encode_plain(_Plain(item, trace)), None, trace, item)
+            return Entry(ordinal, item, encode_plain(Plain(item, trace)), None, trace, item)
         except ValueError:
             pass  # said in words below
     parts = _parts(item)
@@ -273,10 +233,10 @@ def key_of(sent: Mapping[str, Any], key_property: str) -> str:
 
 
 def _upsert_entry(id_property: str, ordinal: int, item: Any, trace: str) -> Entry:
-    if _is_plain(item) and id_property in item:
+    if is_plain(item) and id_property in item:
         key = _key(item[id_property], id_property)
         try:
-            return Entry(ordinal, item, encode_plain(_Keyed(key, id_property, item, trace)), key, trace, item)
+            return Entry(ordinal, item, encode_plain(ByValue(key, id_property, item, trace)), key, trace, item)
         except ValueError:
             pass  # said in words below
     return _keyed_entry("upsert", id_property, ordinal, item, trace)
@@ -284,24 +244,12 @@ def _upsert_entry(id_property: str, ordinal: int, item: Any, trace: str) -> Entr
 
 def _update_entry(id_property: str | None, ordinal: int, item: Any, trace: str) -> Entry:
     given: object = item
-    if id_property is None and type(given) is dict and _is_id(key := item.get("id")) and (sent := _changes(item)):
+    if id_property is None and type(given) is dict and is_id(key := item.get("id")) and (sent := changes(item)):
         try:
-            return Entry(ordinal, item, encode_plain(_ById(key, sent, trace)), key, trace, sent)
+            return Entry(ordinal, item, encode_plain(ById(key, sent, trace)), key, trace, sent)
         except ValueError:
             pass  # said in words below
     return _keyed_entry("update", id_property, ordinal, item, trace)
-
-
-def _changes(item: Any) -> dict[str, str] | None:
-    """What a plain update writes: its `properties`, or all but the id; None where it takes a closer look."""
-    sent: Any = item.get("properties")
-    if sent is None:
-        sent = {**item}
-        del sent["id"]
-    elif len(item) > 2:
-        return None
-    given: object = sent
-    return sent if type(given) is dict and _all_text(map(type, sent.values())) else None
 
 
 def _keyed_entry(operation: str, id_property: str | None, ordinal: int, item: object, trace: str) -> Entry:
@@ -325,8 +273,8 @@ def _keyed_entry(operation: str, id_property: str | None, ordinal: int, item: ob
 
 
 def _id_entry(id_property: str | None, ordinal: int, item: object, _: str) -> Entry:
-    if id_property is None and _is_id(item):
-        return Entry(ordinal, item, encode_plain(_Id(item)), item, None, None)
+    if id_property is None and is_id(item):
+        return Entry(ordinal, item, encode_plain(Id(item)), item, None, None)
     if isinstance(item, (str, int)):
         given: object = item
     else:
@@ -336,16 +284,12 @@ def _id_entry(id_property: str | None, ordinal: int, item: object, _: str) -> En
         if given is None and isinstance(properties, Mapping):
             given = cast("Mapping[str, Any]", properties).get(id_property or "id")
     key = _key(given, id_property)
-    return Entry(ordinal, item, encode(_Id(key)), key, None, None)
-
-
-def _is_id(given: object) -> TypeGuard[str]:
-    return type(given) is str and 0 < len(given) <= _MAX_DIGITS and given.isascii() and given.isdigit()
+    return Entry(ordinal, item, encode(Id(key)), key, None, None)
 
 
 def _key(given: object, id_property: str | None) -> str:
     """The id of an input, as HubSpot takes it."""
-    if id_property is None and _is_id(given):
+    if id_property is None and is_id(given):
         return given
     if given is None or given == "" or isinstance(given, bool) or not isinstance(given, (str, int)):
         wanted = f"a value of {id_property!r}" if id_property else "an id (the key 'id', or Record(id=…))"
@@ -355,7 +299,7 @@ def _key(given: object, id_property: str | None) -> str:
     key = str(given)
     if id_property is not None and len(key) > MAX_KEY:
         raise InvalidRecord(f"the value of {id_property!r} has {len(key):,} characters; a key has {MAX_KEY} at most")
-    if id_property is None and not (key.isascii() and key.isdigit() and len(key) <= _MAX_DIGITS):
+    if id_property is None and not (key.isascii() and key.isdigit() and len(key) <= MAX_DIGITS):
         raise InvalidRecord(f"the id of a meeting is 1-20 digits, not {key[:40]!r}")
     return key
 

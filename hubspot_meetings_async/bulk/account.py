@@ -7,14 +7,14 @@ are carried. Every change is one step without an await, so that no cancellation 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 import anyio
 import msgspec
 
+from ..entries import Entry
 from ..errors import AccountingError, HubSpotError, JournalError
-from ..inputs import Entry
 from ..wire import Trail
 from .events import RunWatch
 from .journal.journal import Journal
@@ -35,7 +35,7 @@ class Told(NamedTuple):
     """
 
     outcomes: Outcomes
-    entries: list[Entry]
+    entries: Sequence[Entry]
     ack: Awaitable[None] | None
     doubtful: bool
 
@@ -48,7 +48,7 @@ class Account:
         report: Report,
         *,
         quota: Callable[[], tuple[int, float]],
-        on_settled: Callable[[list[Entry]], None],
+        on_settled: Callable[[Sequence[Entry]], None],
         on_progress: Callable[[Report], None] | None,
         on_bug: Callable[[Exception], None],
         watch: RunWatch | None = None,
@@ -97,7 +97,7 @@ class Account:
         self._on_settled(entries)
         return self.settle(outcomes, entries, doubtful=piece.doubtful)
 
-    def settle(self, outcomes: Outcomes, entries: list[Entry], *, doubtful: bool = False) -> Told:
+    def settle(self, outcomes: Outcomes, entries: Sequence[Entry], *, doubtful: bool = False) -> Told:
         """Count outcomes; they wait to be told."""
         self.report.count(outcomes)
         ack: Awaitable[None] | None = None

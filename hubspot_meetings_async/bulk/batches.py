@@ -8,11 +8,11 @@ HubSpot: https://developers.hubspot.com/docs/api-reference/crm-meetings-v3/guide
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import cast
 
+from ..entries import Entry, Lot, keys_of
 from ..errors import InvalidRecord
-from ..inputs import Entry
 
 __all__ = ["Batch", "Cutter"]
 
@@ -22,7 +22,7 @@ class Batch:
 
     __slots__ = ("entries", "number")
 
-    def __init__(self, number: int, entries: list[Entry]) -> None:
+    def __init__(self, number: int, entries: Sequence[Entry]) -> None:
         self.number = number
         self.entries = entries
 
@@ -37,7 +37,7 @@ class Batch:
         middle = len(self.entries) // 2
         return Batch(self.number, self.entries[:middle]), Batch(self.number, self.entries[middle:])
 
-    def only(self, entries: list[Entry]) -> Batch:
+    def only(self, entries: Sequence[Entry]) -> Batch:
         """A batch of some of these entries."""
         return Batch(self.number, entries)
 
@@ -78,6 +78,23 @@ class Cutter:
                 return
             self._busy.add(key)
         self._add(entry, size)
+
+    @property
+    def room(self) -> int:
+        """How many more entries the open batch takes."""
+        return self._max_inputs - len(self._open)
+
+    def feed_lot(self, lot: Lot) -> bool:
+        """Take entries that are a batch as they are; False where it is not as easy."""
+        if self._open or len(lot) != self._max_inputs or len(lot.body) > self._max_bytes:
+            return False
+        if (keys := lot.keys) is not None:
+            if not self._busy.isdisjoint(keys) or len({*keys}) < len(keys):
+                return False
+            self._busy.update(keys)
+        self._full.append(Batch(self._batches, lot))
+        self._batches += 1
+        return True
 
     def feed_all(self, entries: list[Entry]) -> bool:
         """Take entries together, where none is too large and none waits for its key; False when it is not as easy."""
@@ -139,12 +156,12 @@ class Cutter:
             self._close()
         return self.take()
 
-    def release(self, entries: Iterable[Entry]) -> None:
+    def release(self, entries: Sequence[Entry]) -> None:
         """These entries are settled: the next one of each key may go."""
         if not self._busy:
             return
         if not self._parked:
-            self._busy.difference_update([entry.key for entry in entries if entry.key is not None])
+            self._busy.difference_update(keys_of(entries) or ())
             return
         for entry in entries:
             key = entry.key

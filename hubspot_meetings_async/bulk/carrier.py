@@ -20,6 +20,7 @@ from typing import Any, Final
 import anyio
 
 from ..calling.retry import Effect, RetryBudget, RetryPolicy, backoff_s, effect_of, why
+from ..entries import Entry
 from ..errors import (
     ConfigurationError,
     Conflict,
@@ -36,7 +37,6 @@ from ..errors import (
     Unauthorized,
     UnexpectedResponse,
 )
-from ..inputs import Entry
 from ..meetings.lookup import Found
 from ..models import BatchResponse, Meeting
 from ..wire import Trail

@@ -16,7 +16,7 @@ import asyncio
 import math
 import random
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Mapping, Sequence
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Generic, Self, cast
@@ -25,17 +25,18 @@ import anyio
 from msgspec import Struct
 
 from ..calling.retry import RetryBudget, RetryPolicy
-from ..errors import ConfigurationError, DeadlineExceeded, InvalidRecord, JournalError
-from ..inputs import Entry
+from ..entries import Entry
+from ..errors import ConfigurationError, DeadlineExceeded, JournalError
 from .account import Account, Told
 from .batches import Batch
 from .carrier import Carrier
 from .events import OnRunEvent, watch
+from .forming import Former
 from .handover import Handover
 from .intake import MOST_PARKED, Intake
 from .journal.journal import Job, JournalPlace
 from .operation import Doubt, Operation
-from .outcomes import M, Outcome, R, Rejected, Report
+from .outcomes import M, Outcome, R, Report
 from .pieces import Flight
 from .pulling import ReadySource, Source, source_of
 from .resuming import Resumption
@@ -141,9 +142,7 @@ class Run(Generic[R, M]):
             if operation.verify is not None and operation.read_back is not None
             else None
         )
-        self._encode = operation.inputs.entry
-        self._trace_prefix = f"{self.id}-"
-        self._next_ordinal = 0
+        self._former: Former[R] = Former(operation.inputs, trace_prefix=f"{self.id}-", room=self._room)
         self._batches: Handover[Flight] = Handover()
         self._outcomes: Handover[list[Outcome[Any, Any]]] = Handover()
         self._unread: deque[Outcome[R, M]] = deque()
@@ -273,29 +272,21 @@ class Run(Generic[R, M]):
         more = True
         while more and not self._stopping:
             try:
-                more = await self._source.pull(self._form, self._intake.accept)
+                more = await self._source.pull(self._former, self._intake.accept)
                 self._exhausted = not more and not self._stopping
             except Exception as error:  # noqa: BLE001 - whatever a source raises is the user's to see, after the account
-                error.add_note(f"raised by the source of records after {self._next_ordinal:,} records")
+                error.add_note(f"raised by the source of records after {self._former.next_ordinal:,} records")
                 self._account.failure = self._account.failure or error
                 more = False
             if self._exhausted and not self._carrier.doomed:
-                self._intake.need_whole_source(self._next_ordinal)
+                self._intake.need_whole_source(self._former.next_ordinal)
             await self._hand_on()
             while self._cutter.parked >= MOST_PARKED and not self._carrier.doomed:
                 await self._some_release()
                 await self._hand_on()
 
-    def _form(self, item: R) -> Entry | Rejected[R]:
-        """Encode one record, in the moment it is read and in the thread that reads it."""
-        ordinal = self._next_ordinal
-        self._next_ordinal = ordinal + 1
-        try:
-            return self._encode(ordinal, item, f"{self._trace_prefix}{ordinal}")
-        except InvalidRecord as error:
-            return Rejected(item, ordinal, error)
-        except Exception as error:  # noqa: BLE001 - a mapping of the user's own making may raise anything when read
-            return Rejected(item, ordinal, InvalidRecord(f"the record can not be read: {_said(error)}"))
+    def _room(self) -> int:
+        return self._cutter.room
 
     async def _hand_on(self, *, all_of_it: bool = False) -> None:
         self._intake.release_if_known()
@@ -347,7 +338,7 @@ class Run(Generic[R, M]):
             await self._verifier.settle()
         if self._account.journal is not None and self._exhausted and not self._report.not_sent:
             try:
-                await self._account.journal.end(self._next_ordinal)
+                await self._account.journal.end(self._former.next_ordinal)
             except JournalError as error:
                 self._doom(error)
 
@@ -364,7 +355,7 @@ class Run(Generic[R, M]):
             with anyio.CancelScope(shield=True):
                 await journal.aclose()
             raise
-        self._next_ordinal = journal.first_ordinal
+        self._former.next_ordinal = journal.first_ordinal
         if journal.past.sessions:
             hold = self._operation.doubt is Doubt.HOLD
             self._intake.resumption = Resumption(journal.past, resume=journal.resume, hold=hold)
@@ -462,7 +453,7 @@ class Run(Generic[R, M]):
 
     # ---- the end
 
-    def _release(self, entries: list[Entry]) -> None:
+    def _release(self, entries: Sequence[Entry]) -> None:
         self._cutter.release(entries)
         self._wake()
 
@@ -500,10 +491,6 @@ class Run(Generic[R, M]):
         self._account.need_sum()
         if failure is not None and self._account.failure is None:
             raise failure
-
-
-def _said(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"
 
 
 def _check(records: object) -> None:

@@ -14,7 +14,7 @@ from typing import Any, cast
 import msgspec
 from msgspec import Struct
 
-from ..inputs import Entry
+from ..entries import Entry
 from ..models import BatchResponse, Meeting
 from ..wire import Decodes, Request, Response, parse
 from .matching import Telling, one_each, telling

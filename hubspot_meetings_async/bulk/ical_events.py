@@ -17,7 +17,8 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from ..errors import ConfigurationError
-from ..inputs import MAX_KEY, Record
+from ..inputs import Record
+from ..lots import MAX_KEY
 from .columns import Columns
 from .ical_lines import Part, Property, property_of, text_of
 from .ical_zones import Zones

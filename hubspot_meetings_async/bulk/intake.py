@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, cast
 
+from ..entries import Entry, Lot
 from ..errors import InvalidRecord, JournalError, JournalMismatchError
-from ..inputs import MAX_INPUTS, Entry
+from ..inputs import MAX_INPUTS
 from .account import Account
 from .batches import Batch, Cutter
+from .forming import Formed
 from .operation import Doubt, Operation
 from .outcomes import Ambiguous, Outcome, Rejected
 from .pieces import Piece
@@ -51,10 +53,10 @@ class Intake:
         self._reopened: list[Entry] = []
         self._turned_away: list[Outcome[Any, Any]] = []
 
-    def accept(self, formed: list[Entry | Rejected[Any]]) -> bool:
+    def accept(self, formed: Formed) -> bool:
         """Take records in; True when there is something to hand on."""
         self._accepted += len(formed)
-        if not self._accept_at_once(formed):
+        if not (self._accept_lot(formed) if isinstance(formed, Lot) else self._accept_at_once(formed)):
             for each in formed:
                 if isinstance(each, Rejected):
                     self._turn_away(each)
@@ -62,6 +64,16 @@ class Intake:
                     self._take(each, each.ordinal)
         cutter = self.cutter
         return cutter.ready or len(self._turned_away) >= MAX_INPUTS or cutter.parked >= MOST_PARKED
+
+    def _accept_lot(self, lot: Lot) -> bool:
+        """As `_accept_at_once`, of entries that were formed together."""
+        if self.resumption is not None or (self._keys is not None and not self._keys.all_new(lot.keys or [])):
+            return False
+        self._account.report.pulled += len(lot)
+        if not self.cutter.feed_lot(lot):
+            for entry in lot.entries:
+                self._cut(entry)
+        return True
 
     def _accept_at_once(self, formed: list[Entry | Rejected[Any]]) -> bool:
         """The most common case in few steps: all can be sent, none has the key of another, and nothing is resumed."""

@@ -6,12 +6,12 @@ by one property whose values are all different. Whatever is not as plain, `settl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol, TypeVar, cast
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeVar
 
 from msgspec import Struct
 
-from ..inputs import Entry
+from ..entries import Entry, keys_of, sent_of, trace_ids_of
 
 __all__ = ["Telling", "one_each", "telling"]
 
@@ -43,11 +43,10 @@ def telling(entries: Sequence[Entry], id_property: str | None) -> Telling | None
     """Ids, the unique property, or any property that no two of the entries wrote the same value to; or nothing."""
     if not entries:
         return None
-    if entries[0].key is not None:
-        keys = [entry.key for entry in entries]
-        return Telling(id_property, keys) if len({*keys}) == len(keys) else None
-    sent = cast("list[Mapping[str, Any]]", [entry.sent for entry in entries])
-    for name in sent[0] or ():
+    if (keys := keys_of(entries)) is not None:
+        return Telling(id_property, keys) if len({*keys}) == len(entries) else None
+    sent = sent_of(entries)
+    for name in sent[0]:
         try:
             values = [properties[name] for properties in sent]
         except KeyError:
@@ -72,7 +71,7 @@ def one_each(
         return None
     wanted = tells.values
     if results[0].object_write_trace_id is not None:
-        wanted = [entry.trace_id for entry in entries]
+        wanted = trace_ids_of(entries)
         if len({*wanted}) != len(wanted):
             return None
         given: Sequence[str | None] = [result.object_write_trace_id for result in results]

@@ -7,12 +7,12 @@ is done about failures.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from msgspec import Struct, structs
 
+from ..entries import Entry
 from ..errors import HubSpotError
-from ..inputs import Entry
 from ..wire import Trail
 from .batches import Batch
 
@@ -49,11 +49,11 @@ class Piece(Struct, eq=False):
     refusals: dict[int, HubSpotError] = {}
 
     @property
-    def entries(self) -> list[Entry]:
+    def entries(self) -> Sequence[Entry]:
         """The records in it."""
         return self.batch.entries
 
-    def of(self, entries: list[Entry], *, ask: bool = False) -> Piece:
+    def of(self, entries: Sequence[Entry], *, ask: bool = False) -> Piece:
         """What is left of it: some of its records, with all that is remembered."""
         return structs.replace(self, batch=self.batch.only(entries), ask=ask)
 

@@ -8,16 +8,17 @@ at a time; lists and other containers have them at hand.
 
 from __future__ import annotations
 
+import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Collection, Iterable, Iterator
 from itertools import islice
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 import anyio
 import anyio.to_thread
 
-__all__ = ["Accept", "AsyncSource", "Form", "ReadySource", "Source", "ThreadSource", "source_of"]
+__all__ = ["Accept", "AsyncSource", "Forms", "ReadySource", "Source", "ThreadSource", "source_of"]
 
 R = TypeVar("R")
 
@@ -28,11 +29,39 @@ _SWIFT_S: Final = 0.005
 _LONGEST_PULL_S: Final = 0.05
 """A source that gives records slowly is not read on until the lot is full."""
 
-E = TypeVar("E")
+F = TypeVar("F")
+R_contra = TypeVar("R_contra", contravariant=True)
+F_co = TypeVar("F_co", covariant=True)
 
-Form = Callable[[R], E]
-"""Makes of a record what is accepted, as soon as it is read, and where: the source may use its object again."""
-Accept = Callable[[list[E]], bool]
+
+class Forms(Protocol[R_contra, F_co]):
+    """Makes of records what is accepted. They are kept as soon as they are read, and where: the source may use its
+    objects again."""
+
+    @property
+    def room(self) -> int:
+        """How many make a lot."""
+        ...
+
+    @property
+    def keep(self) -> Callable[[R_contra], Any] | None:
+        """Keeps a record as it is; raises where it can not, and is None where none is kept that way."""
+        ...
+
+    def now(self, item: R_contra, place: int = 0) -> Any:
+        """What is kept of a record that can not be kept otherwise; `place` counts those not yet put together."""
+        ...
+
+    def together(self, records: list[Any], kept: list[Any]) -> Iterator[F_co]:
+        """Form what was kept."""
+        ...
+
+    def one(self, item: R_contra) -> F_co:
+        """Form a record that comes by itself."""
+        ...
+
+
+Accept = Callable[[F], bool]
 """Takes some in, on the loop; True when the source shall rest, since there is something to do with what came."""
 
 
@@ -40,7 +69,7 @@ class Source(ABC, Generic[R]):
     """Where records come from."""
 
     @abstractmethod
-    async def pull(self, form: Form[R, E], accept: Accept[E]) -> bool:
+    async def pull(self, form: Forms[R, F], accept: Accept[F]) -> bool:
         """Give formed records to `accept` until it says to rest; False at the end. Raises: what the source raises."""
 
     def stop(self) -> None:
@@ -56,10 +85,33 @@ class _Iterating(Source[R]):
         self._failure: Exception | None = None
         self._ended = False
 
-    def _taken(self, formed: list[E], accept: Accept[E]) -> bool:
+    def _read(self, form: Forms[R, F], most: int, until: float = math.inf) -> list[F]:
+        """At most so many records, formed, and none that begins after `until` by the clock."""
+        records: list[R] = []
+        kept: list[Any] = []
+        keep = form.keep or (lambda item: form.now(item, len(kept)))
+        clock = time.monotonic
+        try:
+            if self._iterator is None:
+                self._iterator = iter(self._records)
+            for item in islice(self._iterator, most):
+                records.append(item)
+                try:
+                    kept.append(keep(item))
+                except Exception:  # noqa: BLE001 - whatever it is, it is not usual
+                    kept.append(form.now(item, len(kept)))
+                if until < math.inf and clock() >= until:
+                    break
+            else:
+                self._ended = len(records) < most
+        except Exception as error:  # noqa: BLE001 - raised where the run can take it, after the records before it
+            self._failure, self._ended = error, True
+        return list(form.together(records, kept))
+
+    def _given(self, formed: list[F], accept: Accept[F]) -> bool:
         """Hand over what was read; then raise what the source raised behind it."""
-        if formed:
-            accept(formed)
+        for some in formed:
+            accept(some)
         if self._failure is not None:
             failure, self._failure = self._failure, None
             raise failure
@@ -69,18 +121,9 @@ class _Iterating(Source[R]):
 class ReadySource(_Iterating[R]):
     """A container, or an iterable that its owner wants to be read on the event loop."""
 
-    async def pull(self, form: Form[R, E], accept: Accept[E]) -> bool:
-        """A hundred records, without a wait."""
-        formed: list[E] = []
-        try:
-            if self._iterator is None:
-                self._iterator = iter(self._records)
-            for item in islice(self._iterator, _FEWEST_AT_ONCE):
-                formed.append(form(item))
-            self._ended = len(formed) < _FEWEST_AT_ONCE
-        except Exception as error:  # noqa: BLE001 - raised where the run can take it, after the records before it
-            self._failure, self._ended = error, True
-        return self._taken(formed, accept)
+    async def pull(self, form: Forms[R, F], accept: Accept[F]) -> bool:
+        """A batch of records, without a wait."""
+        return self._given(self._read(form, form.room), accept)
 
 
 class ThreadSource(_Iterating[R]):
@@ -90,32 +133,21 @@ class ThreadSource(_Iterating[R]):
         super().__init__(records)
         self._at_once = _FEWEST_AT_ONCE
 
-    async def pull(self, form: Form[R, E], accept: Accept[E]) -> bool:
+    async def pull(self, form: Forms[R, F], accept: Accept[F]) -> bool:
         """What a thread reads in a twentieth of a second: a hundred records at first, more of them if it is swift.
 
         A cancelled wait ends when the record that the thread waits for is there: it would be lost otherwise.
         """
-        return self._taken(await anyio.to_thread.run_sync(self._read, form), accept)
+        return self._given(await anyio.to_thread.run_sync(self._read_some, form), accept)
 
-    def _read(self, form: Form[R, E]) -> list[E]:
-        formed: list[E] = []
-        clock, most = time.monotonic, self._at_once
-        began_at = clock()
-        until = began_at + _LONGEST_PULL_S
-        try:
-            if self._iterator is None:
-                self._iterator = iter(self._records)
-            for item in self._iterator:
-                formed.append(form(item))
-                if len(formed) >= most or clock() >= until:
-                    swift = clock() - began_at < _SWIFT_S
-                    self._at_once = min(2 * most, _MOST_AT_ONCE) if swift else _FEWEST_AT_ONCE
-                    return formed
-        except Exception as error:  # noqa: BLE001 - raised where the run can take it, after the records before it
-            if "thread" in str(error):
-                error.add_note("this source belongs to the thread that made it: pass read_in_thread=False")
-            self._failure = error
-        self._ended = True
+    def _read_some(self, form: Forms[R, F]) -> list[F]:
+        most = self._at_once
+        began_at = time.monotonic()
+        formed = self._read(form, most, began_at + _LONGEST_PULL_S)
+        if self._failure is not None and "thread" in str(self._failure):
+            self._failure.add_note("this source belongs to the thread that made it: pass read_in_thread=False")
+        swift = time.monotonic() - began_at < _SWIFT_S
+        self._at_once = min(2 * most, _MOST_AT_ONCE) if swift else _FEWEST_AT_ONCE
         return formed
 
 
@@ -126,11 +158,11 @@ class AsyncSource(Source[R]):
         self._records = records
         self._scope: anyio.CancelScope | None = None
 
-    async def pull(self, form: Form[R, E], accept: Accept[E]) -> bool:
+    async def pull(self, form: Forms[R, F], accept: Accept[F]) -> bool:
         """Record by record. One scope a batch, so that `stop` can end a wait for the source and nothing else."""
         with anyio.CancelScope() as self._scope:
             async for item in self._records:
-                if accept([form(item)]):
+                if accept(form.one(item)):
                     return True
         return False
 

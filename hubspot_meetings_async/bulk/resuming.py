@@ -9,8 +9,8 @@ from __future__ import annotations
 from enum import Enum
 from typing import Final
 
+from ..entries import Entry
 from ..errors import JournalMismatchError
-from ..inputs import Entry
 from .journal.rows import AMBIGUOUS, IN_DOUBT, Past, Resume, digest
 
 __all__ = ["Resumption", "Standing"]

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from itertools import repeat
 from typing import Any, NamedTuple
 
 from msgspec import Struct
 
 from ..calling.retry import Effect, effect_of, why
+from ..entries import Entry, keys_of, origins_of
 from ..errors import AmbiguousWriteError, HubSpotError, RequestRejected, UnexpectedResponse
-from ..inputs import Entry
 from ..models import BatchError, BatchResponse, Meeting, UpsertedMeeting, read_as
 from ..wire import rejection
 from .glance import Matched
@@ -36,7 +37,7 @@ class Settlement(NamedTuple):
 
 def settle_archived(entries: Sequence[Entry]) -> list[Outcome[Any, Any]]:
     """`batch/archive` answers 204 without a list: it stands for all."""
-    return [Archived(e.record, e.ordinal, e.key or "") for e in entries]
+    return [*map(Archived, *origins_of(entries), keys_of(entries) or ())]
 
 
 def settle_answer(
@@ -61,7 +62,7 @@ def settle_answer(
     if not answer.errors and (tells := telling(entries, id_property)) is not None:
         plain = one_each(entries, answer.results, tells, _values)
     if plain is not None and operation == "read" and into is None:
-        return Settlement([Read(e.record, e.ordinal, m) for e, m in zip(entries, plain, strict=True)], [])
+        return Settlement([*map(Read, *origins_of(entries), plain)], [])
     if plain is not None:
         return Settlement([_done(operation, e, m, into) for e, m in zip(entries, plain, strict=True)], [])
     done, doubtful = _named(operation, entries, answer, id_property)
@@ -109,14 +110,12 @@ def settle_failure(
 
 
 def _matched(operation: str, entries: Sequence[Entry], matched: Matched) -> list[Outcome[Any, Any]]:
-    answer = matched.answer
-    pairs = zip(entries, matched.seen, strict=True)
+    records, ordinals = origins_of(entries)
+    held = map(Unread, [seen.id for seen in matched.seen], repeat(matched.answer))
     if operation == "create":
-        return [Created(entry.record, entry.ordinal, Unread(seen.id, answer)) for entry, seen in pairs]
-    return [
-        (Created if seen.new else Updated)(entry.record, entry.ordinal, Unread(seen.id, answer))
-        for entry, seen in pairs
-    ]
+        return [*map(Created, records, ordinals, held)]
+    kinds = [Created if seen.new else Updated for seen in matched.seen]
+    return [kind(*each) for kind, *each in zip(kinds, records, ordinals, held, strict=True)]
 
 
 def _done(operation: str, entry: Entry, meeting: Meeting, into: type[Struct] | None) -> Outcome[Any, Any]:

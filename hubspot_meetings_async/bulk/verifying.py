@@ -15,8 +15,9 @@ from typing import Any, Final
 import anyio
 import msgspec
 
+from ..entries import Entry
 from ..errors import HubSpotError
-from ..inputs import MAX_INPUTS, Entry
+from ..inputs import MAX_INPUTS
 from ..models import Meeting
 from ..wire import Trail
 from .operation import Operation, ReadBack

@@ -11,7 +11,7 @@ import math
 import random
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import msgspec
@@ -186,7 +186,8 @@ class Carrying:
             gone = [entry for entry in piece.entries if not entry.record.waiting]
             if not gone:
                 continue
-            piece.batch.entries[:] = [entry for entry in piece.entries if entry.record.waiting]
+            entries = cast("list[Entry]", piece.batch.entries)  # that of `take`, or a part of it
+            entries[:] = [entry for entry in piece.entries if entry.record.waiting]
             self._release(gone)
 
     # ---- the way back

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Iterator
-from typing import TypeVar
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any, Generic, TypeVar
 
 import anyio
 import pytest
@@ -15,8 +15,24 @@ from hubspot_meetings_async.bulk.pulling import AsyncSource, ReadySource, Source
 T = TypeVar("T")
 
 
-def same(item: T) -> T:
-    return item
+class Same(Generic[T]):
+    """Keeps records and gives them on as they are."""
+
+    def __init__(self, *, keep: Callable[[T], Any] | None = None) -> None:
+        self.keep = keep
+        self.room = 100
+
+    def now(self, item: T, place: int = 0) -> T:
+        """As it is."""
+        return item
+
+    def together(self, records: list[Any], kept: list[Any]) -> Iterator[list[T]]:
+        """All that was kept."""
+        yield kept
+
+    def one(self, item: T) -> list[T]:
+        """By itself."""
+        return [item]
 
 
 async def all_of(source: Source[T], rest_after: int = 7) -> list[T]:
@@ -26,7 +42,7 @@ async def all_of(source: Source[T], rest_after: int = 7) -> list[T]:
         items.extend(some)
         return len(items) % rest_after == 0
 
-    while await source.pull(same, accept):
+    while await source.pull(Same[T](), accept):
         pass
     return items
 
@@ -88,7 +104,7 @@ async def test_what_a_source_raises_comes_after_its_records(in_thread: bool | No
         return False
 
     async def drain() -> None:
-        while await source.pull(same, accept):
+        while await source.pull(Same[int](), accept):
             pass
 
     with pytest.raises(LookupError, match="cursor"):
@@ -116,7 +132,7 @@ async def test_no_further_than_a_hundred_ahead() -> None:
             taken.append(number)
             yield number
 
-    await source_of(watched(), in_thread=None).pull(same, lambda _: False)
+    await source_of(watched(), in_thread=None).pull(Same[int](), lambda _: False)
     assert len(taken) <= 100
 
 
@@ -136,7 +152,7 @@ async def test_stop_ends_the_wait_for_an_async_source() -> None:
         return False
 
     with anyio.fail_after(10):
-        assert not await source.pull(same, accept)
+        assert not await source.pull(Same[int](), accept)
     assert items == [1]
 
 
@@ -158,6 +174,6 @@ async def test_a_record_is_formed_as_soon_as_it_is_read(in_thread: bool) -> None
         return False
 
     source: Source[dict[str, int]] = source_of(reusing(), in_thread=in_thread)
-    while await source.pull(lambda record: record["n"], accept):
+    while await source.pull(Same(keep=lambda record: record["n"]), accept):
         pass
     assert formed == list(range(300))

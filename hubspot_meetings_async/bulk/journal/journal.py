@@ -16,8 +16,8 @@ import anyio.to_thread
 import msgspec
 from msgspec import Struct
 
+from ...entries import Entry
 from ...errors import ConfigurationError, HubSpotError, JournalMismatchError, RequestRejected
-from ...inputs import Entry
 from ..outcomes import Ambiguous, Archived, Created, NotSent, Outcome, Rejected, Updated
 from .rows import ACK, END, INTENT, NOTE, SESSION, UNDONE, Ack, End, Intent, Note, Past, Resume, Session, digest, pack
 

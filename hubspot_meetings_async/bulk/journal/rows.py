@@ -22,7 +22,7 @@ from typing import Final, Literal, NamedTuple
 import msgspec
 from msgspec import Struct
 
-from ...inputs import Entry
+from ...entries import Entry
 
 __all__ = [
     "ACK",
