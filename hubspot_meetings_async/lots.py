@@ -14,7 +14,7 @@ from typing import Any, Final, TypeGuard, cast
 
 from msgspec import Struct
 
-from .entries import Lot
+from .entries import Lot, Telling, trace_ids
 from .wire import encode_plain
 
 __all__ = [
@@ -84,13 +84,13 @@ class Lots(Struct, frozen=True):
     """How usual records of one batch call are taken together.
 
     `copied` keeps a record as it is now, since a source may use its object again; it raises for what is surely not
-    usual. `usual` says whether a single record is. `lot` makes one of records, their copies and their trace ids; None
-    where one of them is not usual after all.
+    usual. `usual` says whether a single record is. `lot` makes one of the first record's ordinal, the records, their
+    copies and what their trace ids begin with; None where one of them is not usual after all.
     """
 
     copied: Callable[[Any], Any]
     usual: Callable[[Any], bool]
-    lot: Callable[[int, list[Any], list[Any], list[str]], Lot | None]
+    lot: Callable[[int, list[Any], list[Any], str], Lot | None]
 
 
 def is_plain(item: Any) -> bool:
@@ -135,7 +135,7 @@ def _is_keyed(name: str, item: Any) -> bool:
 
 
 def _creates(
-    key_property: str | None, first: int, records: list[Any], copies: list[dict[str, Any]], trace_ids: list[str]
+    key_property: str | None, first: int, records: list[Any], copies: list[dict[str, Any]], trace_prefix: str
 ) -> Lot | None:
     if not _are_plain(records, copies):
         return None
@@ -145,17 +145,19 @@ def _creates(
         # HubSpot cuts spaces at the ends of text: the value to look for later would be another one.
         if keys is None or [*map(str.strip, keys)] != keys:
             return None
-    body = _encoded(map(Plain, copies, trace_ids))
-    return None if body is None else Lot(first, records, body, keys=keys, trace_ids=trace_ids, sent=copies)
+    body = _encoded(map(Plain, copies, trace_ids(trace_prefix, len(records))))
+    tells = _told_apart(copies) if keys is None else Telling(key_property, keys)
+    return None if body is None else Lot(first, records, body, keys=keys, trace_prefix=trace_prefix, tells=tells)
 
 
 def _upserts(
-    id_property: str, first: int, records: list[Any], copies: list[dict[str, Any]], trace_ids: list[str]
+    id_property: str, first: int, records: list[Any], copies: list[dict[str, Any]], trace_prefix: str
 ) -> Lot | None:
     if not _are_plain(records, copies) or (keys := _keys(id_property, copies)) is None:
         return None
-    body = _encoded(map(ByValue, keys, repeat(id_property), copies, trace_ids))
-    return None if body is None else Lot(first, records, body, keys=keys, trace_ids=trace_ids, sent=copies)
+    body = _encoded(map(ByValue, keys, repeat(id_property), copies, trace_ids(trace_prefix, len(records))))
+    tells = Telling(id_property, keys)
+    return None if body is None else Lot(first, records, body, keys=keys, trace_prefix=trace_prefix, tells=tells)
 
 
 def _are_plain(records: list[Any], copies: list[dict[str, Any]]) -> bool:
@@ -179,6 +181,18 @@ def _keys(name: str, copies: list[dict[str, Any]]) -> list[str] | None:
     return keys if min(lengths) and max(lengths) <= MAX_KEY else None
 
 
+def _told_apart(copies: list[dict[str, Any]]) -> Telling | None:
+    """Any property that no two of them write the same value to."""
+    for name in copies[0]:
+        try:
+            values = [*map(itemgetter(name), copies)]
+        except KeyError:
+            continue
+        if len({*values}) == len(values):
+            return Telling(name, values)
+    return None
+
+
 # ---- updates ------------------------------------------------------------------------------------------------------
 
 
@@ -199,7 +213,7 @@ def _is_change(item: Any) -> bool:
     return type(given) is dict and is_id(item.get("id")) and changes(item) is not None
 
 
-def _changes(first: int, records: list[Any], copies: list[dict[str, Any]], trace_ids: list[str]) -> Lot | None:
+def _changes(first: int, records: list[Any], copies: list[dict[str, Any]], trace_prefix: str) -> Lot | None:
     if {*map(type, records)} != _ONLY_DICTS:
         return None
     try:
@@ -210,8 +224,9 @@ def _changes(first: int, records: list[Any], copies: list[dict[str, Any]], trace
     if None in sent or not _are_ids(keys):
         return None
     written = cast("list[dict[str, Any]]", sent)
-    body = _encoded(map(ById, keys, written, trace_ids))
-    return None if body is None else Lot(first, records, body, keys=keys, trace_ids=trace_ids, sent=written)
+    body = _encoded(map(ById, keys, written, trace_ids(trace_prefix, len(records))))
+    tells = Telling(None, keys)
+    return None if body is None else Lot(first, records, body, keys=keys, trace_prefix=trace_prefix, tells=tells)
 
 
 # ---- reads and archives -------------------------------------------------------------------------------------------
@@ -222,11 +237,11 @@ def lots_by_id(prefix: bytes) -> Lots:
     return Lots(str.__str__, is_id, partial(_ids, prefix))
 
 
-def _ids(prefix: bytes, first: int, records: list[Any], copies: list[Any], _: list[str]) -> Lot | None:
+def _ids(prefix: bytes, first: int, records: list[Any], copies: list[Any], _: str) -> Lot | None:
     if not _are_ids(records):
         return None
     body = b"".join((prefix[:-1], encode_plain([*map(Id, copies)]), b"}"))
-    return Lot(first, records, body, keys=copies, trace_ids=None, sent=None)
+    return Lot(first, records, body, keys=copies, trace_prefix=None, tells=Telling(None, copies))
 
 
 def _are_ids(given: list[Any]) -> bool:

@@ -26,6 +26,8 @@ FLOORS: list[tuple[str, ...]] = [
     ("models", "moments", "versions"),
     ("wire",),
     ("calling.retry", "telemetry", "calling.alarms", "calling.deadlines"),
+    ("entries",),
+    ("lots",),
     ("inputs", "associations.inputs", "scheduler.booking", "scheduler.slots"),
     ("associations.runs", "properties.checks"),
     ("bulk.batches", "bulk.handover", "bulk.late", "bulk.matching"),
@@ -44,7 +46,7 @@ FLOORS: list[tuple[str, ...]] = [
     ("meetings.certainty", "meetings.listing", "meetings.batches"),
     ("meetings.resource", "associations.resource"),
     ("bulk.outcomes",),
-    ("bulk.settling", "bulk.pieces", "bulk.operation", "bulk.events"),
+    ("bulk.settling", "bulk.pieces", "bulk.operation", "bulk.events", "bulk.forming"),
     ("bulk.columns", "bulk.csv_rows", "bulk.ical", "bulk.lines", "bulk.sources", *ICAL),
     ("calling.attempts", "calling.attempt_watch"),
     ("calling.caller", "bulk.journal"),
@@ -211,7 +213,7 @@ def siblings(room: str, other: str) -> bool:
     return {room, other} <= {"bulk.columns", "bulk.csv_rows", "bulk.ical", "bulk.lines", "bulk.sources", *ICAL}
 
 
-PURE = ("errors", "models", "wire", "retry", "inputs", "bulk.batches")
+PURE = ("errors", "models", "wire", "retry", "entries", "lots", "inputs", "bulk.batches")
 
 
 @pytest.mark.parametrize("room", PURE)

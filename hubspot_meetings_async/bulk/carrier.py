@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
@@ -112,7 +112,7 @@ class Carrier:
         trail.in_doubt, trail.before_send = False, None
         if piece.crashed and (self._operation.doubt is Doubt.HOLD or (piece.lethal and not piece.ask)):
             return self._settled(flight, piece, self._ambiguous(piece, "crash"))
-        if not self.doomed:
+        if (piece.tries or self._paused_until) and not self.doomed:
             await self._turn(piece)
         if self.doomed:
             return self.give_up(flight, "stopped")
@@ -151,18 +151,19 @@ class Carrier:
         except HubSpotError as error:
             self._note_clock(flight.trail)
             return self._failed(flight, piece, error)
-        self._note_clock(flight.trail)
+        if self.hubspot_began_at is None:
+            self._note_clock(flight.trail)
         return self._answered(flight, piece, answer)
 
-    async def _send(self, piece: Piece, trail: Trail) -> BatchResponse[Any] | Matched | None:
+    def _send(self, piece: Piece, trail: Trail) -> Awaitable[BatchResponse[Any] | Matched | None]:
         if self._account.journal is not None:
             trail.before_send = partial(self._intend, piece)
         operation = self._operation
         body = operation.inputs.body(piece.entries)
         if operation.whole is None:
-            return await operation.send(body, trail)
+            return operation.send(body, trail)
         decoder = glance_at(piece.entries, operation.id_property, operation.whole)
-        return await operation.send(body, trail, decoder=decoder)
+        return operation.send(body, trail, decoder=decoder)
 
     async def _intend(self, piece: Piece) -> None:
         """No byte of a batch leaves before the journal has its intent."""

@@ -385,8 +385,10 @@ class Run(Generic[R, M]):
             self._start_worker()
 
     async def _work(self) -> None:
+        batches = self._batches
         try:
-            while (flight := await self._next_flight()) is not None:
+            # The same steps of Python stand between two requests of a run: whatever can be had without a wait is.
+            while (flight := batches.take_offered() if batches.offers else await self._next_flight()) is not None:
                 flight.queued = True
                 self._queued += 1
                 flight.trail.on_sent = partial(self._request_left, flight)

@@ -80,8 +80,7 @@ class Former(Generic[R]):
         self.next_ordinal = first + len(records)
         lots = self._inputs.lots
         if lots is not None and {*map(type, kept)}.isdisjoint(_FORMED):
-            prefix = self._trace_prefix
-            lot = lots.lot(first, records, kept, [f"{prefix}{number}" for number in range(first, first + len(records))])
+            lot = lots.lot(first, records, kept, f"{self._trace_prefix}{first}.")
             if lot is not None:
                 return lot
         self._closely = True

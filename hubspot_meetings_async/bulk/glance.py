@@ -14,10 +14,10 @@ from typing import Any, cast
 import msgspec
 from msgspec import Struct
 
-from ..entries import Entry
+from ..entries import Entry, Telling
 from ..models import BatchResponse, Meeting
 from ..wire import Decodes, Request, Response, parse
-from .matching import Telling, one_each, telling
+from .matching import one_each, telling
 
 __all__ = ["Glance", "Matched", "glance_at"]
 
@@ -50,9 +50,13 @@ def _decoder(telling: str | None) -> msgspec.json.Decoder[_Answer]:
 
 
 class Matched(Struct, gc=False):
-    """An answer that has exactly one result for each record: `seen` are in the order of the records."""
+    """An answer that has exactly one result for each record: `ids` are in the order of the records.
 
-    seen: Sequence[Seen]
+    So is `new`, what upserts say of their results.
+    """
+
+    ids: list[str]
+    new: list[bool | None]
     answer: LateAnswer
 
     @property
@@ -63,7 +67,7 @@ class Matched(Struct, gc=False):
     @property
     def results(self) -> tuple[Meeting, ...]:
         """All of its meetings, decoded."""
-        return tuple(self.answer.meeting(seen.id) for seen in self.seen)
+        return tuple(self.answer.meeting(meeting_id) for meeting_id in self.ids)
 
 
 class LateAnswer:
@@ -115,9 +119,10 @@ class Glance:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return self._whole.decode(body)
         if not answer.errors and not answer.num_errors:
-            seen = one_each(self._entries, answer.results, self._tells, _told)
-            if seen is not None:
-                return Matched(seen, LateAnswer(body, self._whole))
+            each = one_each(self._entries, answer.results, self._tells, _told)
+            if each is not None:
+                seen, ids = each
+                return Matched(ids, [result.new for result in seen], LateAnswer(body, self._whole))
         return self._whole.decode(body)
 
 

@@ -49,6 +49,11 @@ class Handover(Generic[T]):
         self._offered.append((item, taken))
         await taken
 
+    @property
+    def offers(self) -> bool:
+        """Whether `take` would not have to wait."""
+        return bool(self._offered)
+
     async def take(self) -> T | None:
         """The next item; None when there will be no more. One that is cancelled has taken nothing."""
         while not self._offered:
@@ -62,6 +67,10 @@ class Handover(Generic[T]):
                 if not given.cancelled():
                     self._wake_a_taker()  # it was to take, and will not
                 raise
+        return self.take_offered()
+
+    def take_offered(self) -> T:
+        """The next item, where there is one."""
         item, taken = self._offered.popleft()
         if taken is not None:
             _wake(taken)

@@ -7,13 +7,11 @@ by one property whose values are all different. Whatever is not as plain, `settl
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
-from msgspec import Struct
+from ..entries import Entry, Lot, Telling, keys_of, trace_ids_of
 
-from ..entries import Entry, keys_of, sent_of, trace_ids_of
-
-__all__ = ["Telling", "one_each", "telling"]
+__all__ = ["one_each", "telling"]
 
 
 class Result(Protocol):
@@ -29,23 +27,15 @@ class Result(Protocol):
 T = TypeVar("T", bound=Result)
 
 
-class Telling(Struct, gc=False):
-    """What tells the results of some records apart: a property, or None for the id; and its value for each record.
-
-    No two of the values are the same.
-    """
-
-    name: str | None
-    values: list[Any]
-
-
 def telling(entries: Sequence[Entry], id_property: str | None) -> Telling | None:
     """Ids, the unique property, or any property that no two of the entries wrote the same value to; or nothing."""
+    if isinstance(entries, Lot):
+        return entries.tells
     if not entries:
         return None
     if (keys := keys_of(entries)) is not None:
         return Telling(id_property, keys) if len({*keys}) == len(entries) else None
-    sent = sent_of(entries)
+    sent = [entry.sent or {} for entry in entries]
     for name in sent[0]:
         try:
             values = [properties[name] for properties in sent]
@@ -62,8 +52,8 @@ def one_each(
     results: Sequence[T],
     tells: Telling,
     told: Callable[[str, Sequence[T]], Sequence[str | None]],
-) -> Sequence[T] | None:
-    """The result of each entry, in the order of the entries; None where anything is missing, twice, or unknown.
+) -> tuple[Sequence[T], list[str]] | None:
+    """The result of each entry and its id, in the order of the entries; None where any is missing, twice or unknown.
 
     `told` gives the values of a property of the results.
     """
@@ -90,4 +80,4 @@ def one_each(
     # An id twice, or another one than was asked for, is for those who look closer.
     if len({*ids}) != len(ids) or (tells.name is None and ids != tells.values):
         return None
-    return found
+    return found, ids

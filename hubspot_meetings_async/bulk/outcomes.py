@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from operator import attrgetter
 from typing import Any, Generic
 
 from msgspec import Struct, structs
@@ -221,12 +222,13 @@ class Report(Struct, kw_only=True):
         outcomes = list(outcomes)
         kinds = {*map(type, outcomes)}
         # Nearly always one: to count is a matter of hundreds of records a second then, not of each.
-        tally = {kinds.pop(): len(outcomes)} if len(kinds) == 1 else Counter(map(type, outcomes))
+        tally = dict.fromkeys(kinds, len(outcomes)) if len(kinds) == 1 else Counter(map(type, outcomes))
         for kind, number in tally.items():
             name = COUNTERS[kind]
             setattr(self, name, getattr(self, name) + number)
         if Created in tally:
-            self.found += tally[Created] - [o.new for o in outcomes if type(o) is Created].count(True)
+            created = outcomes if len(kinds) == 1 else [o for o in outcomes if type(o) is Created]
+            self.found += tally[Created] - [*map(_new, created)].count(True)
         if len(self.problems) < _MOST_PROBLEMS and not tally.keys() <= _FINE:
             problems = [o for o in outcomes if isinstance(o, (Rejected, Ambiguous, NotSent))]
             self.problems += tuple(problems[: _MOST_PROBLEMS - len(self.problems)])
@@ -249,4 +251,5 @@ class Report(Struct, kw_only=True):
 
 
 _MOST_PROBLEMS = 100
+_new = attrgetter("new")
 _FINE = {Created, Updated, Archived, Read}

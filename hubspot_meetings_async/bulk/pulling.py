@@ -8,7 +8,6 @@ at a time; lists and other containers have them at hand.
 
 from __future__ import annotations
 
-import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Collection, Iterable, Iterator
@@ -85,28 +84,30 @@ class _Iterating(Source[R]):
         self._failure: Exception | None = None
         self._ended = False
 
-    def _read(self, form: Forms[R, F], most: int, until: float = math.inf) -> list[F]:
-        """At most so many records, formed, and none that begins after `until` by the clock."""
+    def _read(self, form: Forms[R, F], most: int) -> list[F]:
+        """At most so many records, formed."""
         records: list[R] = []
         kept: list[Any] = []
         keep = form.keep or (lambda item: form.now(item, len(kept)))
-        clock = time.monotonic
         try:
-            if self._iterator is None:
-                self._iterator = iter(self._records)
-            for item in islice(self._iterator, most):
+            for item in self._some(most):
                 records.append(item)
                 try:
                     kept.append(keep(item))
                 except Exception:  # noqa: BLE001 - whatever it is, it is not usual
                     kept.append(form.now(item, len(kept)))
-                if until < math.inf and clock() >= until:
-                    break
-            else:
-                self._ended = len(records) < most
         except Exception as error:  # noqa: BLE001 - raised where the run can take it, after the records before it
             self._failure, self._ended = error, True
+        self._note_end(len(records), most)
         return list(form.together(records, kept))
+
+    def _some(self, most: int) -> Iterator[R]:
+        if self._iterator is None:
+            self._iterator = iter(self._records)
+        return islice(self._iterator, most)
+
+    def _note_end(self, read: int, most: int) -> None:
+        self._ended = self._ended or read < most
 
     def _given(self, formed: list[F], accept: Accept[F]) -> bool:
         """Hand over what was read; then raise what the source raised behind it."""
@@ -132,6 +133,7 @@ class ThreadSource(_Iterating[R]):
     def __init__(self, records: Iterable[R]) -> None:
         super().__init__(records)
         self._at_once = _FEWEST_AT_ONCE
+        self._in_time = True
 
     async def pull(self, form: Forms[R, F], accept: Accept[F]) -> bool:
         """What a thread reads in a twentieth of a second: a hundred records at first, more of them if it is swift.
@@ -143,12 +145,27 @@ class ThreadSource(_Iterating[R]):
     def _read_some(self, form: Forms[R, F]) -> list[F]:
         most = self._at_once
         began_at = time.monotonic()
-        formed = self._read(form, most, began_at + _LONGEST_PULL_S)
+        self._in_time = True
+        formed = self._read(form, most)
         if self._failure is not None and "thread" in str(self._failure):
             self._failure.add_note("this source belongs to the thread that made it: pass read_in_thread=False")
         swift = time.monotonic() - began_at < _SWIFT_S
         self._at_once = min(2 * most, _MOST_AT_ONCE) if swift else _FEWEST_AT_ONCE
         return formed
+
+    def _some(self, most: int) -> Iterator[R]:
+        """None that begins when the time is over."""
+        clock = time.monotonic
+        until = clock() + _LONGEST_PULL_S
+        for item in super()._some(most):
+            yield item
+            if clock() >= until:
+                self._in_time = False
+                return
+
+    def _note_end(self, read: int, most: int) -> None:
+        if self._in_time:
+            super()._note_end(read, most)
 
 
 class AsyncSource(Source[R]):

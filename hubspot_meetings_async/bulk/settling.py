@@ -60,7 +60,8 @@ def settle_answer(
         return Settlement(_matched(operation, entries, answer), [])
     plain: Sequence[Meeting] | None = None
     if not answer.errors and (tells := telling(entries, id_property)) is not None:
-        plain = one_each(entries, answer.results, tells, _values)
+        each = one_each(entries, answer.results, tells, _values)
+        plain = None if each is None else each[0]
     if plain is not None and operation == "read" and into is None:
         return Settlement([*map(Read, *origins_of(entries), plain)], [])
     if plain is not None:
@@ -111,10 +112,10 @@ def settle_failure(
 
 def _matched(operation: str, entries: Sequence[Entry], matched: Matched) -> list[Outcome[Any, Any]]:
     records, ordinals = origins_of(entries)
-    held = map(Unread, [seen.id for seen in matched.seen], repeat(matched.answer))
+    held = map(Unread, matched.ids, repeat(matched.answer))
     if operation == "create":
         return [*map(Created, records, ordinals, held)]
-    kinds = [Created if seen.new else Updated for seen in matched.seen]
+    kinds = [Created if new else Updated for new in matched.new]
     return [kind(*each) for kind, *each in zip(kinds, records, ordinals, held, strict=True)]
 
 

@@ -8,7 +8,7 @@ HubSpot: https://developers.hubspot.com/docs/api-reference/crm-meetings-v3/guide
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeVar, cast, overload
 
 import msgspec
@@ -111,55 +111,57 @@ class MeetingBatches:
 
     # ---- the same with an encoded body, for the bulk engine
 
-    async def send_create(
+    def send_create(
         self,
         body: bytes,
         trail: Trail | None = None,
         *,
         replay: Replay = Replay.IF_NOT_DONE,
         decoder: Decodes[Any] = BATCH,
-    ) -> BatchResponse[Meeting]:
+    ) -> Awaitable[BatchResponse[Meeting]]:
         """`POST …/batch/create` with an encoded body."""
-        return await self._batch("create", body, decoder, trail, replay=replay)
+        return self._batch("create", body, decoder, trail, replay=replay)
 
-    async def send_read(
+    def send_read(
         self,
         body: bytes,
         trail: Trail | None = None,
         *,
         archived: bool = False,
         replay: Replay = Replay.ALWAYS,
-    ) -> BatchResponse[Meeting]:
+    ) -> Awaitable[BatchResponse[Meeting]]:
         """`POST …/batch/read` with an encoded body."""
-        return await self._batch("read", body, BATCH, trail, replay=replay, query="archived=true" if archived else "")
+        return self._batch("read", body, BATCH, trail, replay=replay, query="archived=true" if archived else "")
 
-    async def send_update(
+    def send_update(
         self,
         body: bytes,
         trail: Trail | None = None,
         *,
         replay: Replay = Replay.ALWAYS,
         decoder: Decodes[Any] = BATCH,
-    ) -> BatchResponse[Meeting]:
+    ) -> Awaitable[BatchResponse[Meeting]]:
         """`POST …/batch/update` with an encoded body."""
-        return await self._batch("update", body, decoder, trail, replay=replay)
+        return self._batch("update", body, decoder, trail, replay=replay)
 
-    async def send_upsert(
+    def send_upsert(
         self,
         body: bytes,
         trail: Trail | None = None,
         *,
         replay: Replay = Replay.ALWAYS,
         decoder: Decodes[Any] = UPSERTED,
-    ) -> BatchResponse[UpsertedMeeting]:
+    ) -> Awaitable[BatchResponse[UpsertedMeeting]]:
         """`POST …/batch/upsert` with an encoded body."""
-        return await self._batch("upsert", body, decoder, trail, replay=replay)
+        return self._batch("upsert", body, decoder, trail, replay=replay)
 
-    async def send_archive(self, body: bytes, trail: Trail | None = None, *, replay: Replay = Replay.ALWAYS) -> None:
+    def send_archive(
+        self, body: bytes, trail: Trail | None = None, *, replay: Replay = Replay.ALWAYS
+    ) -> Awaitable[None]:
         """`POST …/batch/archive` with an encoded body."""
-        await self._batch("archive", body, None, trail, replay=replay)
+        return self._batch("archive", body, None, trail, replay=replay)
 
-    async def _batch(
+    def _batch(
         self,
         name: str,
         body: bytes,
@@ -168,11 +170,12 @@ class MeetingBatches:
         *,
         replay: Replay,
         query: str = "",
-    ) -> T:
+    ) -> Awaitable[T]:
+        # Not a coroutine itself: each would be one more to go through whenever the request's task goes on.
         request = Request(
             method="POST", path=f"{self._path}/batch/{name}", query=query, body=body, decoder=decoder, replay=replay
         )
-        return await self._call(request, trail)
+        return self._call(request, trail)
 
 
 def _body(form: Inputs, inputs: Iterable[object]) -> bytes:

@@ -168,8 +168,10 @@ def _by_position(operation: str, entries: Sequence[Entry], answer: BatchResponse
     return Settlement([*named_ones], list(entries[len(named_ones) :]))
 
 
-def _glance_by_position(entries: Sequence[Entry], results: Sequence[Any], *given: Any) -> Sequence[Any] | None:
-    return results if len(results) == len(entries) else None
+def _glance_by_position(
+    entries: Sequence[Entry], results: Sequence[Any], *given: Any
+) -> tuple[Sequence[Any], list[str]] | None:
+    return (results, [result.id for result in results]) if len(results) == len(entries) else None
 
 
 def _all_is_well(operation: str, entries: Sequence[Entry], answer: BatchResponse[Meeting], **named: Any) -> Settlement:
