@@ -220,9 +220,11 @@ def query_string(parameters: Mapping[str, object]) -> str:
     for name, value in parameters.items():
         if value is None:
             continue
-        if isinstance(value, bool):
+        if isinstance(value, str):
+            values = [str(value)]
+        elif isinstance(value, bool):
             values = ["true" if value else "false"]
-        elif isinstance(value, Iterable) and not isinstance(value, str):
+        elif isinstance(value, Iterable):
             values = [str(item) for item in cast("Iterable[object]", value)]
         else:
             try:

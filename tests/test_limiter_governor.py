@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from hubspot_meetings_async.errors import ConfigurationError
 from hubspot_meetings_async.limiter import ENTERPRISE, FREE, OAUTH, PROFESSIONAL, STARTER, Lane, Limits
-from hubspot_meetings_async.limiter.governor import DailyBudget, ForeignUse, Shutter, StampJitter, read_headers
+from hubspot_meetings_async.limiter.governor import DailyBudget, ForeignUse, HeaderReader, Shutter, StampJitter
 
 WINDOW_S = 10.0
 
@@ -21,7 +21,7 @@ WINDOW_S = 10.0
 class TestHeaders:
     def test_all(self) -> None:
         """A full set of headers."""
-        reading = read_headers(
+        reading = HeaderReader().read(
             {
                 "X-HubSpot-RateLimit-Max": "190",
                 "X-HubSpot-RateLimit-Remaining": "12",
@@ -35,11 +35,11 @@ class TestHeaders:
     @pytest.mark.parametrize("word", ["", "many", "1.5", "0x1", "-"])
     def test_nonsense_is_absent(self, word: str) -> None:
         """A header that is no number is as good as none."""
-        assert read_headers({"X-HubSpot-RateLimit-Max": word}) == (None,) * 5
+        assert HeaderReader().read({"X-HubSpot-RateLimit-Max": word}) == (None,) * 5
 
     def test_negative_is_none_left(self) -> None:
         """HubSpot's count may go below zero; that means zero."""
-        assert read_headers({"X-HubSpot-RateLimit-Remaining": "-3"}).remaining == 0
+        assert HeaderReader().read({"X-HubSpot-RateLimit-Remaining": "-3"}).remaining == 0
 
 
 class TestPublishedLimits:

@@ -100,6 +100,6 @@ class TestWaitingLine:
         line.rejoin(turns["e"])
         line.leave(turns["a"])
         line.leave(turns["a"])
-        assert len(line) == 4
+        assert line.waiting == 4
         assert [line.pop() for _ in range(4)] == [turns[name] for name in "ecdb"]
-        assert not line
+        assert not line.waiting

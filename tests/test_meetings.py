@@ -1,5 +1,6 @@
 """The meetings object, from the client's methods over real sockets to the emulator's rules, in each API version."""
 
+import weakref
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -208,6 +209,24 @@ class TestList:
             async for _ in Meetings(call, api_version="v3").list():
                 pass
 
+    async def test_a_page_that_was_read_is_not_kept(self) -> None:
+        """While the next page comes, nothing holds the one before: an export takes the memory of one page."""
+        seen: list[weakref.ref[Mortal]] = []
+        held: list[int] = []
+
+        async def call(request: Request[Any], trail: Trail | None = None) -> Any:
+            held.append(sum(ref() is not None for ref in seen))
+            numbers = [Mortal("1"), Mortal("2"), Mortal("3")]
+            seen.extend(map(weakref.ref, numbers))
+            return Page(
+                results=tuple(Meeting(id=number) for number in numbers),
+                paging=parse_paging(str(len(held))) if len(held) < 3 else None,
+            )
+
+        async for meeting in Meetings(call, api_version="v3").list():
+            del meeting
+        assert held == [0, 1, 1]  # what was read last
+
     async def test_links_are_never_followed(self) -> None:
         """The next request is built from the cursor, whatever link stands beside it."""
         asked: list[Request[Any]] = []
@@ -222,6 +241,10 @@ class TestList:
             (PREFIXES["v3"], "limit=1"),
             (PREFIXES["v3"], "limit=1&after=502"),
         ]
+
+
+class Mortal(str):
+    """The id of a meeting, whose end can be seen."""
 
 
 def parse_paging(after: str) -> Any:

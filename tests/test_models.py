@@ -1,6 +1,7 @@
 """The Structs: what goes out has HubSpot's form, what comes in is read tolerantly."""
 
 import enum
+import gc
 import json
 import math
 from collections import ChainMap, OrderedDict, UserDict
@@ -304,6 +305,13 @@ class TestReceived:
         assert meeting.properties_with_history["hs_meeting_title"][0].updated_by_user_id == 28604240
         assert meeting.object_write_trace_id == "t-1"
         assert meeting.warnings[0].message == "m"
+
+    @pytest.mark.parametrize("kind", [Meeting[models.PlainProperties], UpsertedMeeting[models.PlainProperties]])
+    def test_a_million_meetings_are_nothing_to_the_garbage_collector(self, kind: Any) -> None:
+        """Who keeps all meetings of an export does not pay for having them looked at again and again."""
+        meeting = msgspec.json.decode(b'{"id":"1","properties":{"a":"b"}}', type=kind)
+        assert not gc.is_tracked(meeting)
+        assert not gc.is_tracked(meeting.properties)
 
     def test_the_least_meeting(self) -> None:
         """An id is all that a meeting must have."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -15,7 +16,7 @@ from hubspot_meetings_async import Limits, MeetingProperties, MeetingsClient, Re
 from hubspot_meetings_async.emulator import Behaviour, Emulator
 from hubspot_meetings_async.errors import ConfigurationError, UnexpectedResponse
 from hubspot_meetings_async.meetings.resource import objects_path
-from hubspot_meetings_async.models import Meeting, SearchPage
+from hubspot_meetings_async.models import Meeting, Paging, SearchPage
 from hubspot_meetings_async.search import Filters, Search, Sort, ascending, associated_with, descending, plan, where
 from hubspot_meetings_async.wire import Request, Trail
 
@@ -325,6 +326,48 @@ async def test_to_go_on_from_a_wrong_answer_would_lose_meetings(
     search: Search[Any] = Search(Odd(*pages), V3, plan(sorts=sorts, limit=2))
     with pytest.raises(UnexpectedResponse, match=words):
         await ids(search)
+
+
+class Mortal(str):
+    """A text whose end can be seen."""
+
+
+@pytest.mark.parametrize("sorts", [None, "hs_createdate", "-hs_createdate"])
+async def test_pages_that_were_read_are_not_kept(sorts: str | None) -> None:
+    """While the next page comes, nothing holds the ones before: a walk takes the memory of one page."""
+    seen: list[weakref.ref[Mortal]] = []
+    held: list[int] = []
+
+    async def call(request: Request[Any], trail: Trail | None = None) -> Any:
+        held.append(sum(ref() is not None for ref in seen))
+        numbers = [len(held) * 10 + place for place in range(3)]
+        made = [
+            Meeting(
+                id=str(number),
+                url=Mortal(),
+                properties={"hs_createdate": str(100 - number if sorts == "-hs_createdate" else number)},
+            )
+            for number in numbers
+        ]
+        seen.extend(weakref.ref(cast("Mortal", meeting.url)) for meeting in made)
+        after = {"next": {"after": "3"}} if len(held) < 4 else None
+        return SearchPage(total=12, results=tuple(made), paging=msgspec.convert(after, Paging | None))
+
+    search: Search[Any] = Search(call, V3, plan(sorts=sorts, limit=3))
+    async for meeting in search:
+        del meeting
+    assert held[:4] == [0, 1, 1, 1]  # what was read last
+
+
+@pytest.mark.parametrize("sorts", ["n", "-n"])
+async def test_numbers_of_any_length_are_told_apart(sorts: str) -> None:
+    """Values that differ in their fortieth digit are different values: each comes once, and none is lost."""
+    values = [str(10**40 + number // 2) for number in range(20)]
+    hubspot = FakeHubSpot(records(20, n=lambda number: values[(number * 7) % 20]), seed=3)
+    order = Sort("n", sorts == "-n", "number")
+    found = [meeting async for meeting in searching(hubspot, sorts=order, limit=3)]
+    assert sorted(int(m.id) for m in found) == list(range(1, 21))
+    assert [m.properties["n"] for m in found] == sorted(values, reverse=order.descending)
 
 
 # ---- over sockets -------------------------------------------------------------------------------------------------

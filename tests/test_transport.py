@@ -247,6 +247,18 @@ class TestTimeouts:
 # ---- real sockets
 
 
+@pytest.fixture(params=["directly", "by session"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """How requests travel: both ways keep the same promises."""
+    if request.param == "by session":
+        take_the_long_way(monkeypatch)
+    return str(request.param)
+
+
+def take_the_long_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hubspot_meetings_async.transport.exchange.direct", lambda *args, **kwargs: None)
+
+
 OK_BODY = b'{"n":1}'
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 7\r\n\r\n" + OK_BODY
 
@@ -279,6 +291,7 @@ def gzipped(body: bytes, *, length: int | None = None, coding: bytes = b"gzip") 
     return head + body
 
 
+@pytest.mark.usefixtures("way")
 class TestOnTheWire:
     async def test_the_whole_request(self, opened: Callable[..., AiohttpTransport], notes: Notes) -> None:
         """Exactly these headers go out, and the hooks come in order."""
@@ -370,6 +383,7 @@ class TestOnTheWire:
         assert notes.events == ["written", "answered"]
 
 
+@pytest.mark.usefixtures("way")
 class TestLostAnswers:
     """Whatever breaks after the headers left is `sent`; nothing is sent a second time."""
 
@@ -558,6 +572,7 @@ class TestLostAnswers:
             assert (await notes.send(over, post())).status == 200
 
 
+@pytest.mark.usefixtures("way")
 class TestNotSent:
     async def test_refused(self, opened: Callable[..., AiohttpTransport], notes: Notes) -> None:
         """A refused connection proves that nothing left, and the message says where to look."""
@@ -619,6 +634,7 @@ class TestNotSent:
                 await first
 
 
+@pytest.mark.usefixtures("way")
 class TestBodies:
     async def body(self, opened: Callable[..., AiohttpTransport], *parts: bytes, **options: Any) -> bytes:
         async with listening(sending(*parts)) as server:

@@ -10,7 +10,7 @@ import asyncio
 import math
 import random
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import anyio
 
@@ -32,15 +32,14 @@ __all__ = ["Caller"]
 
 T = TypeVar("T")
 
+_INTERACTIVE: Final = Lane.INTERACTIVE
+_BULK: Final = Lane.BULK
+
 _SHORT_CALL_S = 5.0
 """A call with less time than this is better told of an outage than kept waiting for its end."""
 _PATIENT_S = 60.0
 """A call with more time than this does not ask how long the queue for quota is: queues of minutes are rare, and every
 call would pay for the question."""
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()
 
 
 class Caller:
@@ -76,9 +75,9 @@ class Caller:
         base_url: str = "",
         heeds_deadlines: bool = True,
     ) -> None:
-        self._clock = clock or _now
+        self._clock = clock
         self._attempts = Attempts(
-            transport=transport, limiters=limiters, clock=self._clock, breaker=breaker, validate=validate
+            transport=transport, limiters=limiters, clock=clock, breaker=breaker, validate=validate
         )
         self._auth = auth
         self._policy = policy
@@ -94,18 +93,15 @@ class Caller:
 
     def lane(self, lane: Lane) -> Call:
         """The `Call` that sends in `lane`."""
-        return self._interactive if lane is Lane.INTERACTIVE else self._bulk
-
-    async def _bulk(self, request: Request[T], trail: Trail | None = None) -> T:
-        return await self._until_settled(request, trail if trail is not None else Trail(), Lane.BULK)
+        return self._interactive if lane is _INTERACTIVE else self._until_settled
 
     async def _interactive(self, request: Request[T], trail: Trail | None = None) -> T:
         trail = trail if trail is not None else Trail()
         # Token endpoints are asked for the sake of all calls: the time of the one that happens to ask bounds none.
         block_ends_at = deadline_at() if request.bearer and self._heeds_deadlines else math.inf
-        if self._call_s is None and block_ends_at == math.inf:
-            return await self._until_settled(request, trail, Lane.INTERACTIVE)
         loop = asyncio.get_running_loop()
+        if self._call_s is None and block_ends_at == math.inf:
+            return await self._until_settled(request, trail, _INTERACTIVE, loop)
         began_at = loop.time()
         ends_at = math.inf if self._call_s is None else began_at + self._call_s
         if block_ends_at > began_at:
@@ -115,7 +111,7 @@ class Caller:
             else:
                 alarm = self._usual_alarms(loop).set(began_at)
             try:
-                return await self._until_settled(request, trail, Lane.INTERACTIVE, began_at, ends_at)
+                return await self._until_settled(request, trail, _INTERACTIVE, loop, began_at, ends_at)
             except asyncio.CancelledError as error:
                 if not alarm.is_over(error):
                     raise
@@ -125,7 +121,7 @@ class Caller:
             ends_at = block_ends_at
         if self._breaker is not None and trail.in_doubt and request.bearer:
             # It waited for an answer all that time; where calls are shorter than attempts, nobody else would count it.
-            self._breaker.failed(self._clock())
+            self._breaker.failed(self._now(loop))
         seconds = max(0.0, ends_at - began_at)
         words = (
             f"the deadline that this call was made under is over, {seconds:.3g} s after it began"
@@ -141,8 +137,17 @@ class Caller:
         return self._alarms
 
     async def _until_settled(
-        self, request: Request[T], trail: Trail, lane: Lane, began_at: float = 0.0, ends_at: float = math.inf
+        self,
+        request: Request[T],
+        trail: Trail | None = None,
+        lane: Lane = _BULK,
+        loop: asyncio.AbstractEventLoop | None = None,
+        began_at: float = 0.0,
+        ends_at: float = math.inf,
     ) -> T:
+        """A whole call: as it stands one in bulk, which nothing bounds."""
+        trail = trail if trail is not None else Trail()
+        loop = loop if loop is not None else asyncio.get_running_loop()
         failures = refusals = 0
         at_head = renewed = False
         while True:
@@ -150,12 +155,16 @@ class Caller:
             token = await self._auth.token() if request.bearer else None
             doubted = trail.in_doubt
             if ends_at - began_at <= _PATIENT_S and not at_head:
-                self._need_time(request, trail, lane, ends_at)
-            watch = self._watch(request, trail, lane) if self._on_attempt is not None or heard(failed=True) else None
+                self._need_time(request, trail, lane, loop, ends_at)
+            watch = None
+            if self._on_attempt is not None or heard(failed=True):
+                watch = AttemptWatch(self._on_attempt, self._clock or loop.time, self._base_url, request, trail, lane)
             try:
-                value = await self._attempts.send(request, trail, lane, token, at_head=at_head, heard=watch is not None)
+                value = await self._attempts.send(
+                    request, trail, lane, token, loop, at_head=at_head, heard=watch is not None
+                )
             except CircuitOpen as shut:
-                if lane is Lane.BULK:
+                if lane is _BULK:
                     await anyio.sleep(shut.retry_in_s)
                     continue
                 shut.sent = trail.in_doubt
@@ -185,7 +194,7 @@ class Caller:
             at_head = isinstance(error, RateLimited)
             refusals += at_head
             failures += not at_head
-            left_s = ends_at - self._clock()
+            left_s = ends_at - self._now(loop)
             wait_s = retry.after(
                 error,
                 replay=request.replay,
@@ -205,15 +214,17 @@ class Caller:
             trail.retries += 1
             await anyio.sleep(wait_s)
 
-    def _watch(self, request: Request[Any], trail: Trail, lane: Lane) -> AttemptWatch:
-        return AttemptWatch(self._on_attempt, self._clock, self._base_url, request, trail, lane)
+    def _now(self, loop: asyncio.AbstractEventLoop) -> float:
+        return loop.time() if self._clock is None else self._clock()
 
-    def _need_time(self, request: Request[Any], trail: Trail, lane: Lane, ends_at: float) -> None:
+    def _need_time(
+        self, request: Request[Any], trail: Trail, lane: Lane, loop: asyncio.AbstractEventLoop, ends_at: float
+    ) -> None:
         """Raise DeadlineExceeded at once where the queue for quota is longer than what the call has left."""
         wait_s = self._attempts.wait_estimate_s(request.quota, lane)
         if not wait_s:
             return
-        left_s = ends_at - self._clock()
+        left_s = ends_at - self._now(loop)
         if wait_s >= left_s:
             late = DeadlineExceeded(
                 f"HubSpot's quota has no room for another {wait_s:.1f} s at least, and the call has {left_s:.1f} s "

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Callable
 from contextvars import ContextVar, Token
 from types import TracebackType
 from typing import Final, Self
@@ -19,9 +20,8 @@ __all__ = ["Deadline", "deadline_at", "forget_deadline"]
 _deadline_at: Final[ContextVar[float]] = ContextVar("hubspot_meetings_async_deadline", default=math.inf)
 
 
-def deadline_at() -> float:
-    """When the calls of this context must be done, on the loop's clock; infinity where nobody said."""
-    return _deadline_at.get()
+deadline_at: Final[Callable[[], float]] = _deadline_at.get
+"""When the calls of this context must be done, on the loop's clock; infinity where nobody said."""
 
 
 def forget_deadline() -> None:

@@ -1,6 +1,6 @@
 """Keeps within HubSpot's rate limits: `QuotaGate`, its two lanes, and the limits HubSpot publishes."""
 
-from .gate import QuotaGate, search_gate
+from .gate import QuotaGate, search_gate, slot_at_once
 from .protocol import Lane, Limiter, NoLimit, QuotaStats, Slot
 from .published import ENTERPRISE, FREE, OAUTH, PROFESSIONAL, STARTER, Limits
 
@@ -18,4 +18,5 @@ __all__ = [
     "QuotaStats",
     "Slot",
     "search_gate",
+    "slot_at_once",
 ]

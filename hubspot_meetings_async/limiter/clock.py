@@ -19,12 +19,14 @@ class LoopClock:
     """Seconds on the first loop it is used on, and on no other.
 
     Attributes:
+        now: Seconds on the loop's clock; 0 before there is one.
         began_at: When it was first used; infinity before.
     """
 
-    __slots__ = ("_loop", "_pid", "_timer", "_timer_at", "_wake", "began_at")
+    __slots__ = ("_loop", "_pid", "_timer", "_timer_at", "_wake", "began_at", "now")
 
     def __init__(self, wake: Callable[[], None]) -> None:
+        self.now: Callable[[], float] = _not_yet
         self.began_at = math.inf
         self._wake = wake
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -32,16 +34,11 @@ class LoopClock:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = math.inf
 
-    def now(self) -> float:
-        """Seconds on the loop's clock; 0 before there is one."""
-        return self._loop.time() if self._loop is not None else 0.0
-
-    def bound_now(self) -> float:
+    def now_on(self, loop: asyncio.AbstractEventLoop) -> float:
         """The same, from within the loop.
 
         Raises: ConfigurationError on another loop than the first; ForkedClientError in a forked child.
         """
-        loop = asyncio.get_running_loop()
         if loop is not self._loop:
             self._bind(loop)
         return loop.time()
@@ -57,6 +54,7 @@ class LoopClock:
                 "this QuotaGate belongs to another event loop; make one gate (one client) for each loop"
             )
         self._loop, self._pid = loop, os.getpid()
+        self.now = loop.time
         self.began_at = loop.time()
 
     def wake_at(self, at: float) -> None:
@@ -70,3 +68,7 @@ class LoopClock:
     def _fired(self) -> None:
         self._timer, self._timer_at = None, math.inf
         self._wake()
+
+
+def _not_yet() -> float:
+    return 0.0

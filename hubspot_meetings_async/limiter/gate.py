@@ -5,23 +5,24 @@ This module knows arguments and the lifetime of a slot. It must not know URLs, H
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from ..errors import ConfigurationError
 from .lanes import Turn
-from .protocol import Lane, QuotaStats, Slot
+from .protocol import Lane, Limiter, QuotaStats, Slot
 from .published import SECONDLY, TEN_SECONDLY, Limits
 from .turnstile import Settings, Turnstile
 
 if TYPE_CHECKING:  # only for who shares a quota
     from .store import SlotStore
 
-__all__ = ["QuotaGate", "search_gate"]
+__all__ = ["HeldSlot", "QuotaGate", "search_gate", "slot_at_once"]
 
 
 class QuotaGate:
@@ -117,7 +118,7 @@ class QuotaGate:
     def stats(self) -> QuotaStats:
         """One look at the gate."""
         t = self._turnstile
-        now = t.now()
+        now = t.clock.now()
         t.ledger.expire(now)
         bound_s, heard = t.stamp_bound_s(now), t.heard
         return QuotaStats(
@@ -127,10 +128,10 @@ class QuotaGate:
             in_use=t.ledger.in_use,
             in_flight=t.ledger.in_flight,
             hold=t.hold(now),
-            waiting_interactive=len(t.interactive),
-            waiting_bulk=len(t.bulk),
-            granted_interactive=t.granted[Lane.INTERACTIVE],
-            granted_bulk=t.granted[Lane.BULK],
+            waiting_interactive=t.interactive.waiting,
+            waiting_bulk=t.bulk.waiting,
+            granted_interactive=t.granted - t.granted_bulk,
+            granted_bulk=t.granted_bulk,
             paused_for_s=max(0.0, t.shutter.opens_at - now),
             pauses=t.shutter.pauses,
             refused=t.shutter.refused,
@@ -173,47 +174,74 @@ def search_gate(limits: Limits | None = None) -> QuotaGate:
     return QuotaGate(limit=(limits or Limits()).search_per_second, window_s=1.0, assumed=False, name=SECONDLY)
 
 
+def slot_at_once(limiter: Limiter, lane: Lane, loop: asyncio.AbstractEventLoop) -> HeldSlot | None:
+    """A slot of a `QuotaGate` that keeps nobody waiting, in the running `loop`: what `slot()` gives without its steps.
+
+    None where a call may have to wait, and for limiters of any other kind: those are asked for a `slot()`. Who gets one
+    calls its `leave()`, whatever happens.
+    """
+    if type(limiter) is not QuotaGate:
+        return None
+    turnstile = limiter._turnstile  # noqa: SLF001
+    turn = _GateSlot(turnstile, lane, at_head=False)
+    if not turnstile.take(turn, turnstile.clock.now_on(loop)):
+        return None
+    turn.state = "held"
+    return turn
+
+
+class HeldSlot(Slot, Protocol):
+    """A slot that is no context manager's to leave."""
+
+    def leave(self) -> None:
+        """The answer has been read, or there will be none."""
+        ...
+
+
 class _GateSlot(Turn):
     """A turn as its call sees it. A plain class: `@asynccontextmanager` would cost more than the rest of the gate."""
 
-    __slots__ = ("_state", "_turnstile")
+    __slots__ = ("_turnstile",)
 
     def __init__(self, turnstile: Turnstile, lane: Lane, at_head: bool) -> None:
-        super().__init__(lane, at_head)
+        Turn.__init__(self, lane, at_head)  # what super() does takes half as long again
         self._turnstile = turnstile
-        self._state = "new"
 
     async def __aenter__(self) -> Self:
-        if self._state != "new":
+        if self.state != "new":
             raise RuntimeError("a slot is for one request: ask the gate for another")
-        self._state = "waiting"
+        self.state = "waiting"
         await self._turnstile.enter(self)
-        self._state = "held"
+        self.state = "held"
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._state = "done"
+        self.leave()
+
+    def leave(self) -> None:
+        """The call is over, whatever became of it."""
+        self.state = "done"
         self._turnstile.leave(self)
 
     def written(self) -> None:
         """The request's headers leave now; a second call says that the transport sends it again."""
-        if self._state == "held":
+        if self.state == "held":
             self._turnstile.sent(self)
 
     def answered(self, headers: Mapping[str, str]) -> None:
         """Response headers arrived just now."""
-        if self._state == "held" and self.answered_at is None:
+        if self.state == "held" and self.answered_at is None:
             self._turnstile.answered(self, headers)
 
     def refused(self, *, policy: str | None, retry_after_s: float | None, resets_at: datetime | None = None) -> None:
         """The answer was a 429."""
-        if self._state == "held" and not self.was_refused:
+        if self.state == "held" and not self.was_refused:
             self._turnstile.refused(self, policy, retry_after_s, resets_at)
 
     def __repr__(self) -> str:
-        return f"<Slot {self.lane.name.lower()} {self._state}>"
+        return f"<Slot {self.lane.name.lower()} {self.state}>"
 
 
 class _SharedSlot(_GateSlot):

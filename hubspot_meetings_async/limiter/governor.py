@@ -11,12 +11,12 @@ from bisect import bisect_left, bisect_right, insort
 from collections import deque
 from collections.abc import Mapping
 from datetime import datetime
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
-from .protocol import Lane
+from .protocol import BULK, Lane
 from .published import DAILY_HEADER, DAILY_REMAINING_HEADER, INTERVAL_HEADER, MAX_HEADER, REMAINING_HEADER
 
-__all__ = ["DailyBudget", "ForeignUse", "Reading", "Shutter", "StampJitter", "read_headers"]
+__all__ = ["DailyBudget", "ForeignUse", "HeaderReader", "Reading", "Shutter", "StampJitter"]
 
 
 class Reading(NamedTuple):
@@ -29,30 +29,52 @@ class Reading(NamedTuple):
     daily_remaining: int | None
 
 
-def read_headers(headers: Mapping[str, str]) -> Reading:
-    """The rate-limit headers of an answer. Any of them may be missing."""
-    interval_ms = _count(headers.get(INTERVAL_HEADER))
-    return Reading(
-        _count(headers.get(MAX_HEADER)),
-        _count(headers.get(REMAINING_HEADER)),
-        interval_ms / 1000 if interval_ms else None,
-        _count(headers.get(DAILY_HEADER)),
-        _count(headers.get(DAILY_REMAINING_HEADER)),
-    )
+_Texts: TypeAlias = tuple[str | None, str | None, str | None, str | None, str | None]
+
+
+class HeaderReader:
+    """Reads the rate-limit headers of answers. What stands there as it did last time is not parsed again."""
+
+    __slots__ = ("_reading", "_texts")
+
+    def __init__(self) -> None:
+        self._texts: _Texts = (None, None, None, None, None)
+        self._reading = Reading(None, None, None, None, None)
+
+    def read(self, headers: Mapping[str, str]) -> Reading:
+        """The headers of one answer. Any of them may be missing."""
+        get = headers.get
+        texts = (
+            get(MAX_HEADER),
+            get(REMAINING_HEADER),
+            get(INTERVAL_HEADER),
+            get(DAILY_HEADER),
+            get(DAILY_REMAINING_HEADER),
+        )
+        if texts != self._texts:
+            self._texts, self._reading = texts, _parsed(texts)
+        return self._reading
+
+
+def _parsed(texts: _Texts) -> Reading:
+    limit, remaining, interval_ms, daily_limit, daily_remaining = map(_count, texts)
+    return Reading(limit, remaining, interval_ms / 1000 if interval_ms else None, daily_limit, daily_remaining)
 
 
 def _count(text: str | None) -> int | None:
     if text is None:
         return None
     try:
-        return max(0, int(text))
+        number = int(text)
     except ValueError:
         return None
+    return number if number > 0 else 0
 
 
 # How long the greatest surplus seen counts. Much longer, and a passing burst of others costs our own throughput; much
 # shorter, and the samples between two answers are too few to be sure.
 _SURPLUS_LASTS_S = 2.0
+# Logs are cut when they have doubled, and not at each call: that moves all that is left.
 _SENT_LOG_WINDOWS = 3
 _SENT_LOG_TRIM = 1024
 
@@ -64,13 +86,14 @@ class ForeignUse:
     count, save those that were answered more than a window before it was sent. A higher count is not ours.
     """
 
-    __slots__ = ("_ended", "_ended_before", "_horizon_at", "_samples", "_sent", "window_s")
+    __slots__ = ("_ended", "_ended_before", "_horizon_at", "_samples", "_sent", "_trim_from", "window_s")
 
     def __init__(self, window_s: float) -> None:
         self.window_s = window_s
         self._sent = 0
         self._ended: list[float] = []
         self._ended_before = 0
+        self._trim_from = _SENT_LOG_TRIM
         self._horizon_at = -math.inf
         self._samples: deque[tuple[float, int]] = deque()
 
@@ -80,8 +103,12 @@ class ForeignUse:
 
     def ended(self, at: float, now: float) -> None:
         """A request that left was stamped no later than `at`."""
-        insort(self._ended, at)
-        if len(self._ended) >= _SENT_LOG_TRIM:
+        ended = self._ended
+        if not ended or ended[-1] <= at:
+            ended.append(at)
+        else:
+            insort(ended, at)
+        if len(ended) >= self._trim_from:
             self._trim(now - _SENT_LOG_WINDOWS * self.window_s)
 
     def forget(self, ended_at: float) -> None:
@@ -99,10 +126,13 @@ class ForeignUse:
         since = sent_at - self.window_s
         if since < self._horizon_at:
             return  # in flight for so long that the log it would be compared with is cut
-        own = self._sent - self._ended_before - bisect_right(self._ended, since)
-        surplus = max(0, count - own)
-        # Only a sample above all later ones can ever be the greatest of the last seconds; the rest is dropped.
+        surplus = count - (self._sent - self._ended_before - bisect_right(self._ended, since))
         samples = self._samples
+        if surplus <= 0:
+            if not samples:
+                return
+            surplus = 0
+        # Only a sample above all later ones can ever be the greatest of the last seconds; the rest is dropped.
         while samples and samples[-1][1] <= surplus:
             samples.pop()
         samples.append((now, surplus))
@@ -113,6 +143,8 @@ class ForeignUse:
         Without an answer for so long, the last one counts until its window has passed.
         """
         samples = self._samples
+        if not samples:
+            return 0
         while len(samples) > 1 and samples[0][0] + _SURPLUS_LASTS_S <= now:
             samples.popleft()
         if len(samples) == 1 and samples[0][0] + self.window_s <= now:
@@ -131,6 +163,7 @@ class ForeignUse:
             self._horizon_at = self._ended[cut - 1]
             self._ended_before += cut
             del self._ended[:cut]
+        self._trim_from = max(_SENT_LOG_TRIM, 2 * len(self._ended))
 
 
 _STAMP_MEMORY_S = 300.0
@@ -147,18 +180,21 @@ class StampJitter:
     the past (twice the greatest jitter of five minutes), so now and then a call may be refused for it.
     """
 
-    __slots__ = ("_bins", "_sent", "window_s")
+    __slots__ = ("_bins", "_sent", "_trim_from", "window_s")
 
     def __init__(self, window_s: float) -> None:
         self.window_s = window_s
         self._sent: list[float] = []
+        self._trim_from = _SENT_LOG_TRIM
         self._bins: deque[tuple[float, float, int]] = deque()  # begin, greatest jitter, answers that told something
 
     def sent(self, now: float) -> None:
         """A request left."""
-        self._sent.append(now)
-        if len(self._sent) >= _SENT_LOG_TRIM:
-            del self._sent[: bisect_right(self._sent, now - _SENT_LOG_WINDOWS * self.window_s)]
+        sent = self._sent
+        sent.append(now)
+        if len(sent) >= self._trim_from:
+            del sent[: bisect_right(sent, now - _SENT_LOG_WINDOWS * self.window_s)]
+            self._trim_from = max(_SENT_LOG_TRIM, 2 * len(sent))
 
     def observe(self, now: float, sent_at: float, count: int) -> None:
         """HubSpot counted `count` calls in the window of a request that left at `sent_at` and was answered now."""
@@ -228,24 +264,25 @@ class Shutter:
     Attributes:
         pauses: How often a refusal shut the gate.
         refused: Refusals seen.
+        shut: Nobody may go but a probe; while False, who asks `admits()` or tells of a call may as well leave it.
         opens_at: When the pause ends and the probe may go.
     """
 
-    __slots__ = ("_probe_at", "_shut", "_shut_at", "_step_s", "longest_s", "opens_at", "pauses", "refused")
+    __slots__ = ("_probe_at", "_shut_at", "_step_s", "longest_s", "opens_at", "pauses", "refused", "shut")
 
     def __init__(self, *, longest_s: float, probe_first: bool) -> None:
         self.longest_s = longest_s
         self.opens_at = -math.inf
         self.pauses = 0
         self.refused = 0
-        self._shut = probe_first
+        self.shut = probe_first
         self._shut_at = -math.inf
         self._step_s = 0.0
         self._probe_at: float | None = None
 
     def admits(self, now: float) -> bool:
         """True when a call may go now: the gate is open, or this call would be the probe."""
-        if not self._shut:
+        if not self.shut:
             return True
         # A probe that hangs must not hang everybody: after a while another one may try.
         return now >= self.opens_at and (self._probe_at is None or now >= self._probe_at + _PATIENCE_S)
@@ -256,23 +293,23 @@ class Shutter:
 
     def began(self, now: float) -> None:
         """A call that was admitted goes now."""
-        if self._shut:
+        if self.shut:
             self._probe_at = now
 
     def overtook(self, began_at: float) -> bool:
         """True when the gate shut after a call had been admitted, so that it must wait again."""
-        return self._shut and began_at <= self._shut_at
+        return self.shut and began_at <= self._shut_at
 
     def passed(self, began_at: float) -> None:
         """A call was answered and not refused. If it was the probe, the gate is open again."""
-        if self._shut and began_at > self._shut_at:
-            self._shut = False
+        if self.shut and began_at > self._shut_at:
+            self.shut = False
             self._step_s = 0.0
             self._probe_at = None
 
     def came_to_nothing(self, began_at: float) -> None:
         """A call ended without an answer. If it was the probe, another call must be it."""
-        if self._shut and began_at > self._shut_at:
+        if self.shut and began_at > self._shut_at:
             self._probe_at = None
 
     def refuse(self, now: float, began_at: float, retry_after_s: float | None) -> None:
@@ -292,7 +329,7 @@ class Shutter:
         self._shut_until(math.nextafter(now, -math.inf), now)
 
     def _shut_until(self, now: float, opens_at: float) -> None:
-        self._shut = True
+        self.shut = True
         self._shut_at = now
         self.opens_at = max(self.opens_at, opens_at)
         self._probe_at = None
@@ -308,9 +345,20 @@ class DailyBudget:
         limit: Calls a day, as HubSpot tells; None before.
         remaining: Calls left today; None before HubSpot told.
         resets_at: When the count starts again (aware); None where nobody told.
+        spent: A call was refused for it, and none has passed since.
     """
 
-    __slots__ = ("_begun_at", "_next_probe_at", "_reserve", "_resets_at_s", "_spent", "limit", "remaining", "resets_at")
+    __slots__ = (
+        "_begun_at",
+        "_kept_from_bulk",
+        "_next_probe_at",
+        "_reserve",
+        "_resets_at_s",
+        "limit",
+        "remaining",
+        "resets_at",
+        "spent",
+    )
 
     def __init__(self, reserve: float) -> None:
         self.limit: int | None = None
@@ -318,19 +366,23 @@ class DailyBudget:
         self.resets_at: datetime | None = None
         self._reserve = reserve
         self._resets_at_s = math.inf
-        self._spent = False
+        self._kept_from_bulk = False
+        self.spent = False
         self._begun_at = -math.inf
         self._next_probe_at = -math.inf
 
     def observe(self, limit: int | None, remaining: int | None, now: float) -> None:
         """HubSpot told the day's limit and what is left of it."""
-        had = self._kept_from_bulk()
         if limit is not None:
             self.limit = limit
         if remaining is not None:
             self.remaining = remaining
-        if self._kept_from_bulk() and not had:
+        if self.limit is None or self.remaining is None:
+            return
+        kept = self.remaining <= self._reserve * self.limit
+        if kept and not self._kept_from_bulk:
             self._next_probe_at = now + _DAILY_PROBE_EVERY_S
+        self._kept_from_bulk = kept
 
     def learn_reset(self, resets_at: datetime, in_s: float, now: float) -> None:
         """Somebody told when the day ends."""
@@ -339,14 +391,14 @@ class DailyBudget:
 
     def refuse(self, now: float) -> None:
         """A call was refused because the day's calls are spent."""
-        self._spent = True
+        self.spent = True
         self._begun_at = now
         self._next_probe_at = now + _DAILY_PROBE_EVERY_S
 
     def passed(self, began_at: float) -> None:
         """A call was answered and not refused; if it began after the refusal, the day has calls again."""
-        if self._spent and began_at > self._begun_at:
-            self._spent = False
+        if self.spent and began_at > self._begun_at:
+            self.spent = False
 
     def new_day(self, now: float) -> bool:
         """True once, when the reset has come: what was known of the day is forgotten."""
@@ -354,12 +406,17 @@ class DailyBudget:
             return False
         self._resets_at_s = math.inf
         self.resets_at = self.remaining = None
-        spent, self._spent = self._spent, False
+        self._kept_from_bulk = False
+        spent, self.spent = self.spent, False
         return spent
 
     def blocks(self, lane: Lane) -> bool:
         """True when calls of this lane have no business before the reset."""
-        return self._spent or (lane is Lane.BULK and self._kept_from_bulk())
+        return self.spent or (self._kept_from_bulk and lane is BULK)
+
+    def undisturbed(self, now: float) -> bool:
+        """True when `new_day` and `blocks` would say no."""
+        return not self.spent and not self._kept_from_bulk and now < self._resets_at_s
 
     def takes_probe(self, now: float) -> bool:
         """True when a blocked call may go all the same, to see; at most once in 15 minutes."""
@@ -371,6 +428,3 @@ class DailyBudget:
     def probe_unused(self, now: float) -> None:
         """The call that was to probe never left: the next one may."""
         self._next_probe_at = now
-
-    def _kept_from_bulk(self) -> bool:
-        return self.limit is not None and self.remaining is not None and self.remaining <= self._reserve * self.limit

@@ -26,9 +26,20 @@ class Turn:
         answered_at: When its answer arrived; None before.
         was_refused: The answer was a 429.
         daily_probe: It goes to see if the day's calls are really spent.
+        state: "new", "waiting", "held" or "done".
     """
 
-    __slots__ = ("answered_at", "at_head", "began_at", "daily_probe", "granted", "lane", "sent_at", "was_refused")
+    __slots__ = (
+        "answered_at",
+        "at_head",
+        "began_at",
+        "daily_probe",
+        "granted",
+        "lane",
+        "sent_at",
+        "state",
+        "was_refused",
+    )
 
     def __init__(self, lane: Lane, at_head: bool) -> None:
         self.lane = lane
@@ -39,38 +50,45 @@ class Turn:
         self.answered_at: float | None = None
         self.was_refused = False
         self.daily_probe = False
+        self.state = "new"
 
 
 class WaitingLine:
-    """First come, first served, the refused ones (in their own order) in front. Leaving costs the same anywhere."""
+    """First come, first served, the refused ones (in their own order) in front. Leaving costs the same anywhere.
 
-    __slots__ = ("_again", "_fresh")
+    Attributes:
+        waiting: How many stand in it. A number kept, since every call asks for it and hardly any finds somebody.
+    """
+
+    __slots__ = ("_again", "_fresh", "waiting")
 
     def __init__(self) -> None:
         self._again: OrderedDict[Turn, None] = OrderedDict()
         self._fresh: OrderedDict[Turn, None] = OrderedDict()
-
-    def __len__(self) -> int:
-        return len(self._again) + len(self._fresh)
-
-    def __bool__(self) -> bool:
-        # Asked eight times a call: the length would take two steps more each time.
-        return bool(self._fresh or self._again)
+        self.waiting = 0
 
     def join(self, turn: Turn) -> None:
         """Stand at the end, or at the end of the refused ones."""
         (self._again if turn.at_head else self._fresh)[turn] = None
+        self._count()
 
     def rejoin(self, turn: Turn) -> None:
         """Stand before all others: its slot was taken back before it could be used."""
         self._again[turn] = None
         self._again.move_to_end(turn, last=False)
+        self._count()
 
     def pop(self) -> Turn:
         """The one whose turn it is."""
-        return (self._again or self._fresh).popitem(last=False)[0]
+        turn = (self._again or self._fresh).popitem(last=False)[0]
+        self._count()
+        return turn
 
     def leave(self, turn: Turn) -> None:
         """Give up waiting."""
         self._again.pop(turn, None)
         self._fresh.pop(turn, None)
+        self._count()
+
+    def _count(self) -> None:
+        self.waiting = len(self._again) + len(self._fresh)

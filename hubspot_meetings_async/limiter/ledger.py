@@ -10,9 +10,10 @@ asyncio, clocks, headers, or why a call waits.
 
 from __future__ import annotations
 
-from heapq import heappop, heappush
+from bisect import insort
+from collections import deque
 
-from .protocol import Lane
+from .protocol import INTERACTIVE, Lane
 
 __all__ = ["SlotLedger"]
 
@@ -26,30 +27,32 @@ class SlotLedger:
     """Counts slots in flight and slots resting until their window has passed.
 
     Attributes:
-        window_s: Length of the rolling window; a change applies to slots settled from then on.
+        window_s: Length of the rolling window.
+        rest_s: How long a slot rests from the latest moment it can have been stamped.
         in_flight: Slots taken and neither given back nor settled.
         in_use: Slots that can not be taken now, in flight or resting.
         in_use_interactive: Those of them that the interactive lane took; the others are bulk's.
     """
 
-    __slots__ = ("_resting", "in_flight", "in_use", "in_use_interactive", "window_s")
+    __slots__ = ("_resting", "in_flight", "in_use", "in_use_interactive", "rest_s", "window_s")
 
     def __init__(self, window_s: float) -> None:
-        self.window_s = window_s
+        self.resize(window_s)
         self.in_flight = 0
         self.in_use = 0
         self.in_use_interactive = 0
-        self._resting: list[tuple[float, bool]] = []
+        # When each comes free, the next one first. They are settled in nearly that order, so no heap is needed.
+        self._resting: deque[tuple[float, bool]] = deque()
+
+    def resize(self, window_s: float) -> None:
+        """The window has another length, for slots settled from now on."""
+        self.window_s = window_s
+        self.rest_s = window_s * (1 + _DRIFT) + _TICK_S
 
     @property
     def in_use_bulk(self) -> int:
         """Slots in use that the bulk lane took."""
         return self.in_use - self.in_use_interactive
-
-    @property
-    def rest_s(self) -> float:
-        """How long a slot rests from the latest moment it can have been stamped."""
-        return self.window_s * (1 + _DRIFT) + _TICK_S
 
     @property
     def next_free_at(self) -> float | None:
@@ -60,24 +63,28 @@ class SlotLedger:
         """One more slot is in flight. Whether one was free is the caller's to ask first."""
         self.in_flight += 1
         self.in_use += 1
-        if lane is Lane.INTERACTIVE:
+        if lane is INTERACTIVE:
             self.in_use_interactive += 1
 
     def give_back(self, lane: Lane) -> None:
         """A slot in flight was never used: it is free at once."""
         self.in_flight -= 1
-        self._free(lane is Lane.INTERACTIVE)
+        self._free(lane is INTERACTIVE)
 
     def settle(self, lane: Lane, stamped_by: float) -> None:
         """A slot in flight was used, and stamped no later than `stamped_by`: it rests one window from there."""
         self.in_flight -= 1
-        heappush(self._resting, (stamped_by + self.rest_s, lane is Lane.INTERACTIVE))
+        slot, resting = (stamped_by + self.rest_s, lane is INTERACTIVE), self._resting
+        if not resting or resting[-1] <= slot:
+            resting.append(slot)
+        else:
+            insort(resting, slot)
 
     def expire(self, now: float) -> None:
         """Free the slots whose window has passed."""
         resting = self._resting
         while resting and resting[0][0] <= now:
-            self._free(heappop(resting)[1])
+            self._free(resting.popleft()[1])
 
     def charge(self, lane: Lane, stamped_by: float) -> None:
         """A request left that had no slot of its own; one is in use for it all the same, if need be above the limit."""
@@ -94,7 +101,7 @@ class SlotLedger:
         rounds, place = divmod(place - 1, max(limit, self.in_use))
         cycle_s = self.rest_s
         # A slot that is in flight or not yet taken rests a whole window from now, and so comes after all that rest.
-        first_s = sorted(self._resting)[place][0] - now if place < len(self._resting) else cycle_s
+        first_s = self._resting[place][0] - now if place < len(self._resting) else cycle_s
         return max(0.0, first_s) + rounds * cycle_s
 
     def _free(self, interactive: bool) -> None:

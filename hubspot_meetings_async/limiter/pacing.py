@@ -24,14 +24,18 @@ class Pacer:
 
     aiolimiter keeps no order among those that wait in it and does more work the more they are. The gate lets one call
     at a time in here, and keeps the rest in its lane: that is the lock this bucket needs.
+
+    Attributes:
+        owed: Tokens that calls which come through the bucket take beyond their own.
     """
 
-    __slots__ = ("_bucket", "_burst", "_owed", "_rate_per_s")
+    __slots__ = ("_bucket", "_burst", "_period_s", "_rate_per_s", "owed")
 
     def __init__(self, rate_per_s: float, burst: int) -> None:
         self._burst = burst
         self._rate_per_s = rate_per_s
-        self._owed = 0
+        self._period_s = burst / rate_per_s
+        self.owed = 0
         self._bucket: AsyncLimiter | None = None
 
     @property
@@ -48,6 +52,7 @@ class Pacer:
         """Pass calls at another rate from the next one on. Too small a change is not worth a new bucket."""
         if abs(rate_per_s - self._rate_per_s) > _WORTH_A_CHANGE * self._rate_per_s:
             self._rate_per_s = rate_per_s
+            self._period_s = self._burst / rate_per_s
 
     def ready(self) -> bool:
         """True when a call would pass at once."""
@@ -58,26 +63,44 @@ class Pacer:
 
         `most` bounds what is owed.
         """
-        self._owed = min(self._owed + 1, most)
+        self.owed = min(self.owed + 1, most)
+
+    def take(self, *, pay: bool = True) -> bool:
+        """Take one token if one is there: `wait` for who can not wait. With `pay`, take some of the owed ones too."""
+        bucket = self._bucket
+        if bucket is None or bucket.time_period != self._period_s:
+            return False
+        owed = self._owing() if pay else 0
+        if not bucket.has_capacity(1 + owed):
+            return False
+        try:
+            # aiolimiter gives tokens to coroutines only; where they are there, it is done at its first step.
+            bucket.acquire(1 + owed).send(None)
+        except StopIteration:
+            self.owed -= owed
+            return True
+        raise RuntimeError("an AsyncLimiter told of tokens that it has not")
 
     async def wait(self, *, pay: bool = True) -> None:
         """Take one token, waiting for it if need be. Returns without a switch of tasks when one is there.
 
         With `pay`, take some of the owed ones too.
         """
-        period_s = self._burst / self._rate_per_s
         bucket = self._bucket
-        if bucket is None or bucket.time_period != period_s:
-            bucket = self._bucket = await self._renewed(bucket, period_s)
-        owed = min(self._owed, self._burst - 1) if pay else 0
-        self._owed -= owed
+        if bucket is None or bucket.time_period != self._period_s:
+            bucket = self._bucket = await self._renewed(bucket)
+        owed = self._owing() if pay else 0
+        self.owed -= owed
         await bucket.acquire(1 + owed)
 
-    async def _renewed(self, old: AsyncLimiter | None, period_s: float) -> AsyncLimiter:
+    def _owing(self) -> int:
+        return min(self.owed, self._burst - 1)
+
+    async def _renewed(self, old: AsyncLimiter | None) -> AsyncLimiter:
         # It imports importlib.metadata, for which who makes one call and goes should not wait.
         from aiolimiter import AsyncLimiter
 
-        bucket = AsyncLimiter(self._burst, period_s)
+        bucket = AsyncLimiter(self._burst, self._period_s)
         if old is not None:
             # An AsyncLimiter can not change its rate. The new one starts with as many tokens taken as the old one had,
             # or a limit that goes to and fro would let a burst pass each time. The acquire never waits: it is new.

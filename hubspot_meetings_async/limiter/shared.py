@@ -18,7 +18,7 @@ from datetime import datetime
 import msgspec
 
 from .lanes import Turn
-from .protocol import Lane
+from .protocol import INTERACTIVE, Lane
 from .store import Ended, Granted, Kept, Message, SlotStore, StoreAway, Wanted
 from .turnstile import MOST_OWED, Settings, Turnstile
 
@@ -124,15 +124,20 @@ class SharedTurnstile(Turnstile):
 
     # --- granting ---------------------------------------------------------------------------------------------------
 
+    def take(self, turn: Turn, now: float) -> bool:
+        """Never: the store is asked for every slot."""
+        del turn, now
+        return False
+
     def _grant(self, turn: Turn, now: float) -> None:
         super()._grant(turn, now)
         self._numbers += 1
         self._tickets[turn] = _Ticket(f"{self._name}:{self._numbers}")
-        if turn.lane is Lane.INTERACTIVE and not self._away:
+        if turn.lane is INTERACTIVE and not self._away:
             self._asking = turn
 
     async def _cleared(self, turn: Turn) -> bool:
-        now = self.now()
+        now = self.clock.now()
         if self._away and now < self._retry_at:
             return await self._cleared_alone(turn)
         self._retry_at = now + _TRIAL_S
@@ -155,11 +160,11 @@ class SharedTurnstile(Turnstile):
     async def _cleared_alone(self, turn: Turn) -> bool:
         cleared = await super()._cleared(turn)
         if cleared:
-            self._keep(turn, self.now() + _LEASE_S)
+            self._keep(turn, self.clock.now() + _LEASE_S)
         return cleared
 
     def _went(self, turn: Turn) -> None:
-        turn.began_at = self.now()
+        turn.began_at = self.clock.now()
         self._keep(turn, turn.began_at + _LEASE_S)
         self._leave_place(turn)
         self.dispatch()
@@ -193,10 +198,10 @@ class SharedTurnstile(Turnstile):
         return Wanted(
             id=ticket.id,
             lane=turn.lane.value,
-            more=bool(self.interactive if turn.lane is Lane.INTERACTIVE else self.bulk),
+            more=self._line(turn.lane).waiting > 0,
             bulk_slots=self._share(limit),
             reserve=self.settings.reserve,
-            pace_us=round(1e6 / self._pace_per_s(limit, self.now())),
+            pace_us=round(1e6 / self._pace_per_s(limit, self.clock.now())),
             burst=self.pacer.burst,
             most_owed=max(self.pacer.burst, limit // MOST_OWED),
         )
@@ -208,7 +213,7 @@ class SharedTurnstile(Turnstile):
         ticket = self._tickets.pop(turn)
         self._kept.pop(ticket.id, None)
         unused = Ended(id=ticket.id, lane=turn.lane.value, how="unused", granted_at=ticket.granted_at)
-        self._note(unused, self.now())
+        self._note(unused, self.clock.now())
 
     # --- what became of a slot --------------------------------------------------------------------------------------
 
@@ -259,7 +264,7 @@ class SharedTurnstile(Turnstile):
             self._forget_free()
 
     def _forget_free(self) -> None:
-        now = self.now()
+        now = self.clock.now()
         self._kept = {name: kept for name, kept in self._kept.items() if kept[1] > now}
 
     def _note(self, ended: Ended, stamped_by: float) -> None:
@@ -307,7 +312,7 @@ class SharedTurnstile(Turnstile):
     def _message(
         self, epoch: str, told: list[tuple[Ended, float]], wanted: Wanted | None, kept: list[Kept] | None
     ) -> Message:
-        now, structs = self.now(), msgspec.structs
+        now, structs = self.clock.now(), msgspec.structs
         return Message(
             process=self._name,
             epoch=epoch,
@@ -323,7 +328,7 @@ class SharedTurnstile(Turnstile):
 
     def _what_is_kept(self) -> list[Kept]:
         self._forget_free()
-        now = self.now()
+        now = self.clock.now()
         return [Kept(name, lane.value, math.ceil(1e6 * (at - now))) for name, (lane, at) in self._kept.items()]
 
     def _hear(self, heard: Granted) -> None:
@@ -341,7 +346,7 @@ class SharedTurnstile(Turnstile):
             self.dispatch()
 
     def _lose(self, away: StoreAway) -> None:
-        self._retry_at = self.now() + _RETRY_S
+        self._retry_at = self.clock.now() + _RETRY_S
         if self._away:
             return
         self._away = True
@@ -358,7 +363,7 @@ class SharedTurnstile(Turnstile):
 
     def _keep_to_part(self) -> None:
         self._part = self._fair_part()
-        self.pacer.pace(self._pace_per_s(self.own_limit(), self.now()))
+        self.pacer.pace(self._pace_per_s(self.own_limit(), self.clock.now()))
 
     def _fair_part(self) -> int:
         """The part of the limit that was ours lately; what other processes reckon the same way adds up to the rest."""

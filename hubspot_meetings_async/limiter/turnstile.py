@@ -18,11 +18,11 @@ import msgspec
 
 from ..errors import DailyLimitExceeded
 from .clock import LoopClock
-from .governor import DailyBudget, ForeignUse, Shutter, StampJitter, read_headers
+from .governor import DailyBudget, ForeignUse, HeaderReader, Shutter, StampJitter
 from .lanes import Turn, WaitingLine
 from .ledger import SlotLedger
 from .pacing import Pacer
-from .protocol import Lane
+from .protocol import BULK, INTERACTIVE, Lane
 from .published import DAILY, SECONDLY, TEN_SECONDLY
 
 if TYPE_CHECKING:  # only for who shares a quota
@@ -67,7 +67,8 @@ class Turnstile:
         self.limit = limit
         self.published: int | None = None
         self.remaining: int | None = None
-        self.granted = {Lane.INTERACTIVE: 0, Lane.BULK: 0}
+        self.granted = 0
+        self.granted_bulk = 0
         self.ledger = SlotLedger(window_s)
         self.foreign = ForeignUse(window_s)
         self.jitter = StampJitter(window_s) if learn_stamp else None
@@ -81,14 +82,18 @@ class Turnstile:
         self._pacing: Turn | None = None
         self._busy_s = 0.0
         self._answer_s = 0.0
-        self._clock = LoopClock(self.dispatch)
-        self.now = self._clock.now
+        # True when answers take so long that a slot's wait for them costs more than the goal of 99 % allows.
+        self._slow = False
+        self._headers = HeaderReader()
+        self.clock = LoopClock(self.dispatch)
 
     # --- what a call does -------------------------------------------------------------------------------------------
 
     async def enter(self, turn: Turn) -> None:
         """Return when the turn has a slot and may send. Raises DailyLimitExceeded when waiting is no use."""
-        now = self._clock.bound_now()
+        now = self.clock.now_on(asyncio.get_running_loop())
+        if self.take(turn, now):
+            return
         self._ask_daily(turn, now)
         try:
             if not self._take_at_once(turn, now):
@@ -97,12 +102,29 @@ class Turnstile:
                 await self._wait(turn, rejoin=True)
         except BaseException:
             if turn.daily_probe:
-                self.daily.probe_unused(self.now())
+                self.daily.probe_unused(self.clock.now())
             raise
+
+    def take(self, turn: Turn, now: float) -> bool:
+        """Give the turn a slot if nothing at all is in its way, as is usual. What is, is for `enter` to look at."""
+        if self.interactive.waiting or self.bulk.waiting or self.shutter.shut or not self.daily.undisturbed(now):
+            return False
+        ledger = self.ledger
+        ledger.expire(now)
+        if turn.lane is BULK:
+            if self.next_lane(now, interactive=False, bulk=True) is None or not self._take_token():
+                return False
+            self.granted_bulk += 1
+        elif self.limit_at(now) <= ledger.in_use:
+            return False
+        turn.began_at = now
+        ledger.take(turn.lane)
+        self.granted += 1
+        return True
 
     def sent(self, turn: Turn) -> None:
         """The request leaves, perhaps not for the first time."""
-        now = self.now()
+        now = self.clock.now()
         if turn.sent_at is not None:
             # The transport repeats it by itself: two stamps, and one slot is not enough for them.
             self._charge(turn.lane, now + LATE_STAMP_S, now)
@@ -115,19 +137,24 @@ class Turnstile:
         """Response headers arrived."""
         if turn.sent_at is None:
             self.sent(turn)
-        now = turn.answered_at = self.now()
+        now = turn.answered_at = self.clock.now()
         took_s = now - (now if turn.sent_at is None else turn.sent_at)
         self._answer_s += (took_s - self._answer_s) * (_MEAN_WEIGHT if self._answer_s else 1.0)
-        stamped_by = self._settle(turn, now, now)
+        self._slow = self._answer_s > 2 * _WORTH_A_BET * self.ledger.window_s
+        busy_s = self._settle(turn, now, now) - turn.began_at
         self._learn(turn, headers, now)
-        self._repace(stamped_by - turn.began_at, now)
+        if busy_s > self.ledger.window_s:
+            busy_s = self.ledger.window_s
+        self._busy_s += (busy_s - self._busy_s) * (_MEAN_WEIGHT if self._busy_s else 1.0)
+        if self.granted_bulk:
+            self._repace(now)
         self.dispatch()
 
     def refused(self, turn: Turn, policy: str | None, retry_after_s: float | None, resets_at: datetime | None) -> None:
         """The answer was a 429."""
         turn.was_refused = True
         policy = policy.lower() if policy else self.settings.name
-        now = self.now()
+        now = self.clock.now()
         if policy == DAILY:
             self._end_day(now, resets_at)
             self.shutter.passed(turn.began_at)
@@ -143,12 +170,14 @@ class Turnstile:
 
     def leave(self, turn: Turn) -> None:
         """The call is over, whatever became of it."""
-        now = self.now()
         if turn.answered_at is not None:
             if not turn.was_refused:
-                self.shutter.passed(turn.began_at)
-                self.daily.passed(turn.began_at)
+                if self.shutter.shut:
+                    self.shutter.passed(turn.began_at)
+                if self.daily.spent:
+                    self.daily.passed(turn.began_at)
         else:
+            now = self.clock.now()
             self.shutter.came_to_nothing(turn.began_at)
             if turn.sent_at is None:
                 self._release(turn)
@@ -190,17 +219,17 @@ class Turnstile:
 
     def next_lane(self, now: float, *, interactive: bool, bulk: bool) -> Lane | None:
         """Whose turn it is, given in which lines somebody stands; None when nobody can go now."""
-        if not self.shutter.admits(now):
+        if self.shutter.shut and not self.shutter.admits(now):
             return None
         ledger, limit = self.ledger, self.limit_at(now)
         free = limit - ledger.in_use
         if free <= 0:
             return None
-        share = self._share(limit)
-        if interactive and not (bulk and ledger.in_use_interactive >= limit - share):
-            return Lane.INTERACTIVE
-        if bulk and self._pacing is None and (free > self.settings.reserve or ledger.in_use_bulk < share):
-            return Lane.BULK
+        if interactive and not (bulk and ledger.in_use_interactive >= limit - self._share(limit)):
+            return INTERACTIVE
+        # (The share comes last each time: to reckon it takes longer than all the rest.)
+        if bulk and self._pacing is None and (free > self.settings.reserve or ledger.in_use_bulk < self._share(limit)):
+            return BULK
         return None
 
     def _share(self, limit: int) -> int:
@@ -208,22 +237,24 @@ class Turnstile:
 
     def saturated(self, lane: Lane) -> bool:
         """True when a call entering this lane now would have to wait."""
-        if self.interactive if lane is Lane.INTERACTIVE else self.bulk:
+        bulk = lane is BULK
+        if self.bulk.waiting if bulk else self.interactive.waiting:
             return True
-        now = self.now()
+        now = self.clock.now()
         self.ledger.expire(now)
-        bulk = lane is Lane.BULK
-        goes = self.next_lane(now, interactive=not bulk or bool(self.interactive), bulk=bulk or bool(self.bulk))
+        goes = self.next_lane(
+            now, interactive=not bulk or self.interactive.waiting > 0, bulk=bulk or self.bulk.waiting > 0
+        )
         return goes is not lane or (bulk and not self.pacer.ready())
 
     def wait_estimate_s(self, lane: Lane) -> float:
         """The least wait of a call entering this lane now."""
-        now = self.now()
+        now = self.clock.now()
         self.ledger.expire(now)
-        ahead = len(self.interactive if lane is Lane.INTERACTIVE else self.bulk)
+        ahead = self._line(lane).waiting
         free = self.limit - self.ledger.in_use
         wait_s = max(0.0, self.shutter.opens_at - now, self.ledger.free_in_s(ahead + 1 - free, self.limit, now))
-        if lane is Lane.BULK:
+        if lane is BULK:
             wait_s = max(wait_s, (ahead + 1 - self.pacer.burst) / self.pacer.rate_per_s)
         return wait_s
 
@@ -231,22 +262,22 @@ class Turnstile:
 
     def dispatch(self) -> None:
         """Give what is free to those whose turn it is, and set the timer for the rest."""
-        if not (self.interactive or self.bulk):
+        if not (self.interactive.waiting or self.bulk.waiting):
             return
-        now = self.now()
+        now = self.clock.now()
         self.ledger.expire(now)
-        while lane := self.next_lane(now, interactive=bool(self.interactive), bulk=bool(self.bulk)):
-            turn = (self.interactive if lane is Lane.INTERACTIVE else self.bulk).pop()
+        while lane := self.next_lane(now, interactive=self.interactive.waiting > 0, bulk=self.bulk.waiting > 0):
+            turn = self._line(lane).pop()
             if turn.granted is not None and not turn.granted.done():
                 self._grant(turn, now)
                 turn.granted.set_result(True)
         self._set_timer(now)
 
     def _take_at_once(self, turn: Turn, now: float) -> bool:
-        if self.interactive or self.bulk:
+        if self.interactive.waiting or self.bulk.waiting:
             return False
         self.ledger.expire(now)
-        bulk = turn.lane is Lane.BULK
+        bulk = turn.lane is BULK
         if self.next_lane(now, interactive=not bulk, bulk=bulk) is None:
             return False
         self._grant(turn, now)
@@ -256,15 +287,23 @@ class Turnstile:
         turn.began_at = now
         self.ledger.take(turn.lane)
         self.shutter.began(now)
-        self.granted[turn.lane] += 1
-        if turn.lane is Lane.BULK:
+        self.granted += 1
+        if turn.lane is BULK:
+            self.granted_bulk += 1
             self._pacing = turn
-        elif self.bulk:
+        elif self.bulk.waiting:
             # Both lanes together keep the pace, or the slots of a window run out before its end.
             self.pacer.owe(max(self.pacer.burst, self.limit // MOST_OWED))
 
+    def _take_token(self) -> bool:
+        owes = self.pacer.owed > 0
+        return self.pacer.take(pay=owes and self.ledger.in_use_bulk >= self._share(self.limit))
+
+    def _line(self, lane: Lane) -> WaitingLine:
+        return self.bulk if lane is BULK else self.interactive
+
     async def _wait(self, turn: Turn, *, rejoin: bool = False) -> None:
-        line = self.interactive if turn.lane is Lane.INTERACTIVE else self.bulk
+        line = self._line(turn.lane)
         granted = turn.granted = asyncio.get_running_loop().create_future()
         line.rejoin(turn) if rejoin else line.join(turn)
         self.dispatch()
@@ -291,14 +330,15 @@ class Turnstile:
             self._withdraw(turn)
             return False
         if paced:
-            turn.began_at = self.now()
+            turn.began_at = self.clock.now()
             self._pacing = None
             self.dispatch()
         return True
 
     def _withdraw(self, turn: Turn) -> None:
         """Take back a slot that its call could not use."""
-        self.granted[turn.lane] -= 1
+        self.granted -= 1
+        self.granted_bulk -= turn.lane is BULK
         self.shutter.came_to_nothing(turn.began_at)
         self._release(turn)
         self.dispatch()
@@ -314,11 +354,12 @@ class Turnstile:
         self.foreign.ended(stamped_by, now)
 
     def _settle(self, turn: Turn, stamped_by: float, now: float) -> float:
-        sent_at = stamped_by if turn.sent_at is None else turn.sent_at
+        """The slot of a call that left rests from here on; returns from when."""
         self.foreign.ended(stamped_by, now)
-        rests_from = min(stamped_by, sent_at + self.stamp_bound_s(now))
-        self.ledger.settle(turn.lane, rests_from)
-        return rests_from
+        if self._slow and turn.sent_at is not None:
+            stamped_by = min(stamped_by, turn.sent_at + self.stamp_bound_s(now))
+        self.ledger.settle(turn.lane, stamped_by)
+        return stamped_by
 
     def stamp_bound_s(self, now: float) -> float:
         """The learned bound on the jitter of stamps; infinity when there is none to trust, or little to win by it."""
@@ -327,14 +368,9 @@ class Turnstile:
         bound_s = self.jitter.bound_s(now)
         return bound_s if bound_s <= self._answer_s - _WORTH_A_BET * self.ledger.window_s else math.inf
 
-    @property
-    def _slow(self) -> bool:
-        """True when answers take so long that a slot's wait for them costs more than the goal of 99 % allows."""
-        return self._answer_s > 2 * _WORTH_A_BET * self.ledger.window_s
-
     def _set_timer(self, now: float) -> None:
-        if self.interactive or self.bulk:
-            self._clock.wake_at(self._frees_at() if self.shutter.admits(now) else self.shutter.changes_at())
+        if self.interactive.waiting or self.bulk.waiting:
+            self.clock.wake_at(self._frees_at() if self.shutter.admits(now) else self.shutter.changes_at())
 
     def _frees_at(self) -> float:
         """When a slot may come free by itself."""
@@ -343,16 +379,21 @@ class Turnstile:
     # --- learning ---------------------------------------------------------------------------------------------------
 
     def _learn(self, turn: Turn, headers: Mapping[str, str], now: float) -> None:
-        reading = read_headers(headers)
-        if reading.daily_limit is not None or reading.daily_remaining is not None:
-            self.learn_daily(reading.daily_limit, reading.daily_remaining)
-        if not reading.limit or turn.sent_at is None or not self._is_ours(reading.window_s):
+        limit, remaining, window_s, daily_limit, daily_remaining = self._headers.read(headers)
+        if daily_limit is not None or daily_remaining is not None:
+            self.daily.observe(daily_limit, daily_remaining, now)
+            self._send_home()
+        # They may speak of another window than this gate's, unless it takes over whatever they tell.
+        ours = self.settings.assumed or (window_s or _PUBLISHED_WINDOW_S) == self.ledger.window_s
+        if not limit or not ours or turn.sent_at is None:
             return
-        self._learn_limit(reading.limit, reading.window_s)
-        if reading.remaining is None:
+        if limit != self.published or window_s != self.ledger.window_s:
+            self._learn_limit(limit, window_s)
+            self._repace(now)
+        if remaining is None:
             return
-        self.remaining = reading.remaining
-        self._counted(turn, max(0, reading.limit - reading.remaining), turn.sent_at, now)
+        self.remaining = remaining
+        self._counted(turn, limit - remaining if limit > remaining else 0, turn.sent_at, now)
 
     def _counted(self, turn: Turn, count: int, sent_at: float, now: float) -> None:
         """HubSpot counted so many calls in the window of this one."""
@@ -361,24 +402,18 @@ class Turnstile:
         if self.jitter is not None and self._slow:
             self.jitter.observe(now, sent_at, count)
 
-    def _is_ours(self, window_s: float | None) -> bool:
-        """True when the headers speak of this gate's window, or the gate has none of its own yet."""
-        return self.settings.assumed or (window_s or _PUBLISHED_WINDOW_S) == self.ledger.window_s
-
     def _learn_limit(self, published: int, window_s: float | None) -> None:
-        if published == self.published and (window_s is None or window_s == self.ledger.window_s):
-            return
         self.published = published
         if self.settings.assumed:
             self.limit = published
         if window_s is not None:
-            self.ledger.window_s = self.foreign.window_s = self.shutter.longest_s = window_s
+            self.ledger.resize(window_s)
+            self.foreign.window_s = self.shutter.longest_s = window_s
             if self.jitter is not None:
                 self.jitter.window_s = window_s
 
-    def _repace(self, busy_s: float, now: float) -> None:
-        busy_s = min(busy_s, self.ledger.window_s)
-        self._busy_s += (busy_s - self._busy_s) * (_MEAN_WEIGHT if self._busy_s else 1.0)
+    def _repace(self, now: float) -> None:
+        """Bulk calls go at the pace that is right now."""
         self.pacer.pace(self._pace_per_s(self.own_limit(), now))
 
     def _pace_per_s(self, limit: int, now: float) -> float:
@@ -387,14 +422,14 @@ class Turnstile:
         # of each such cycle empty, and whoever comes then waits for the next one. So spread them over the cycle; this
         # can cost part of a cycle once, which a run of seconds should not pay.
         window_s = self.ledger.window_s
-        even = now >= self._clock.began_at + _EVEN_AFTER_WINDOWS * window_s
+        even = now >= self.clock.began_at + _EVEN_AFTER_WINDOWS * window_s
         return self.settings.bulk_rate * limit / (window_s + (self._busy_s if even else 0.0))
 
     # --- the day ----------------------------------------------------------------------------------------------------
 
     def learn_daily(self, limit: int | None, remaining: int | None, resets_at: datetime | None = None) -> None:
         """Somebody told how the day's calls stand."""
-        now = self.now()
+        now = self.clock.now()
         self.daily.observe(limit, remaining, now)
         if resets_at is not None:
             self.daily.learn_reset(resets_at, _seconds_until(resets_at), now)
@@ -416,8 +451,8 @@ class Turnstile:
 
     def _send_home(self) -> None:
         """Tell those that wait in vain."""
-        for lane, line in ((Lane.INTERACTIVE, self.interactive), (Lane.BULK, self.bulk)):
-            while self.daily.blocks(lane) and line:
+        for lane, line in ((INTERACTIVE, self.interactive), (BULK, self.bulk)):
+            while line.waiting and self.daily.blocks(lane):
                 turn = line.pop()
                 if turn.granted is not None and not turn.granted.done():
                     turn.granted.set_result(False)

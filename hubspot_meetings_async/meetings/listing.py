@@ -44,25 +44,43 @@ class Listing(Generic[P]):
         self._complete = complete
 
     async def __aiter__(self) -> AsyncIterator[Meeting[P]]:
-        async for page in self.pages():
+        # Not by way of `pages()`: two generators would keep a page while the next one comes.
+        after = self._after
+        while True:
+            page = await self._page(after)
             for meeting in page.results:
                 yield meeting
+            after = _cursor(page, after)
+            if after is None:
+                return
+            del page  # what is read next takes its memory, which is warm yet
 
     async def pages(self) -> AsyncIterator[Page[Meeting[P]]]:
         """Page after page; `page.after` is the cursor to go on from later."""
         after = self._after
         while True:
-            query = self._query if after is None else f"{self._query}&{query_string({'after': after})}"
-            page = await self._call(Request(method="GET", path=self._path, query=query, decoder=_page))
-            if self._complete is not None:
-                page = msgspec.structs.replace(page, results=await self._complete(page.results))
-            yield cast("Page[Meeting[P]]", page if self._into is None else _page_as(page, self._into))
-            if page.after is None:
+            page = await self._page(after)
+            yield page
+            after = _cursor(page, after)
+            if after is None:
                 return
-            if page.after == after:
-                # To stop here in silence would pass for the end of the list.
-                raise UnexpectedResponse(f"the list does not go on: the page after {after!r} names itself as the next")
-            after = page.after
+            del page
+
+    async def _page(self, after: str | None) -> Page[Meeting[P]]:
+        query = self._query if after is None else f"{self._query}&{query_string({'after': after})}"
+        page = await self._call(Request(method="GET", path=self._path, query=query, decoder=_page))
+        if self._complete is not None:
+            page = msgspec.structs.replace(page, results=await self._complete(page.results))
+        return cast("Page[Meeting[P]]", page if self._into is None else _page_as(page, self._into))
+
+
+def _cursor(page: Page[Any], before: str | None) -> str | None:
+    """The cursor of the next page. Raises: UnexpectedResponse where the list does not go on."""
+    after = page.after
+    if after is not None and after == before:
+        # To stop here in silence would pass for the end of the list.
+        raise UnexpectedResponse(f"the list does not go on: the page after {after!r} names itself as the next")
+    return after
 
 
 def _page_as(page: Page[Meeting], into: type[Struct]) -> Page[Meeting[Any]]:

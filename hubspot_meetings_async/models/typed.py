@@ -26,13 +26,16 @@ P = TypeVar("P", bound=Struct)
 Reader = Callable[[str], object]
 """Makes a value of its text; raises ValueError, ArithmeticError or OSError for a text that is none."""
 
+Field = tuple[str, str, Reader, bool]
+"""A property, the attribute that holds it, how its text is read, and whether it may be None."""
+
 
 def property_names(into: type[Struct]) -> tuple[str, ...]:
     """The properties to ask for so that every field of `into` can be filled.
 
     Raises: ConfigurationError when `into` is no Struct class, or a field has a type that no property can have.
     """
-    return tuple(_fields(into))
+    return tuple(name for name, *_ in _fields(into))
 
 
 def read_as(meeting: Meeting[Any], into: type[P]) -> Meeting[P]:
@@ -50,16 +53,14 @@ def read_properties(properties: Mapping[str, str | None], into: type[P]) -> P:
     Raises: UnexpectedResponse naming the property whose value its field can not hold.
     """
     given: dict[str, object] = {}
-    for name, (attribute, reader, nullable) in _fields(into).items():
-        if name not in properties:
-            continue
-        text = properties[name]
-        if text is None or (text == "" and reader is not str):
-            if nullable:
+    for name, attribute, read, nullable in _fields(into):
+        text = properties.get(name)
+        if text is None or (text == "" and read is not str):
+            if nullable and name in properties:
                 given[attribute] = None
             continue
         try:
-            given[attribute] = reader(text)
+            given[attribute] = read(text)
         except _UNREADABLE:
             raise UnexpectedResponse(
                 f"property {name!r} holds {printable(text)[:60]!r}, which {into.__name__}.{attribute} can not be; "
@@ -71,25 +72,24 @@ def read_properties(properties: Mapping[str, str | None], into: type[P]) -> P:
         raise UnexpectedResponse(f"{into.__name__} can not be made of what HubSpot sent: {error}") from None
 
 
-def _fields(into: object) -> dict[str, tuple[str, Reader, bool]]:
+def _fields(into: object) -> tuple[Field, ...]:
     if not (isinstance(into, type) and issubclass(into, Struct)):
         raise ConfigurationError(f"into= takes a Struct class such as MeetingProperties, not {into!r}")
     return _fields_of(into)
 
 
 @cache
-def _fields_of(into: type[Struct]) -> dict[str, tuple[str, Reader, bool]]:
-    """Per property name: the attribute, how its text is read, whether it may be None."""
+def _fields_of(into: type[Struct]) -> tuple[Field, ...]:
     try:
         hints = get_type_hints(into)
     except NameError as error:
         raise ConfigurationError(f"{into.__name__} has a field whose type can not be looked up: {error}") from None
-    found: dict[str, tuple[str, Reader, bool]] = {}
+    found: list[Field] = []
     for attribute, name in zip(into.__struct_fields__, into.__struct_encode_fields__, strict=True):
         kinds = _members(hints[attribute])
         nullable = type(None) in kinds or Any in kinds
-        found[name] = (attribute, _first_of(kinds, f"{into.__name__}.{attribute}"), nullable)
-    return found
+        found.append((name, attribute, _first_of(kinds, f"{into.__name__}.{attribute}"), nullable))
+    return tuple(found)
 
 
 def _members(hint: Any) -> tuple[Any, ...]:
@@ -102,14 +102,15 @@ def _first_of(kinds: tuple[Any, ...], where: str) -> Reader:
     readers.sort(key=lambda reader: reader is str)
     if len(readers) < 2:
         return readers[0] if readers else str
+    *early, last = readers
 
     def read(text: str) -> object:
-        for reader in readers[:-1]:
+        for reader in early:
             try:
                 return reader(text)
             except _UNREADABLE:
                 continue
-        return readers[-1](text)
+        return last(text)
 
     return read
 
@@ -144,6 +145,8 @@ def _moment(text: str) -> datetime:
     if text.lstrip("-").isdigit():
         return datetime.fromtimestamp(int(text) / 1000, UTC)
     moment = datetime.fromisoformat(text)
+    if moment.tzinfo is UTC:
+        return moment
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 

@@ -28,6 +28,7 @@ FilterValue = str | int | float | bool | datetime | date | Enum
 """What a property is compared with. Datetimes must be aware; HubSpot compares whole milliseconds."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND: Final = timedelta(milliseconds=1)
 _MOST_GROUPS: Final = 1_000
 _NOT_FILTERABLE: Final = ("hs_body_preview_html",)
 _TEXTS: Final = frozenset(
@@ -210,7 +211,7 @@ def _object_type(given: object) -> str:
 
 def milliseconds(moment: datetime) -> int:
     """Unix milliseconds of an aware datetime, cut to whole ones."""
-    return (moment - _EPOCH) // timedelta(milliseconds=1)
+    return (moment - _EPOCH) // _MILLISECOND
 
 
 def _text(name: str, value: object) -> str:

@@ -17,8 +17,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
-from operator import ge, le
+from decimal import Decimal
+from itertools import pairwise
+from operator import ge, gt, itemgetter, le, lt
 from typing import Any, Final, Generic, TypeVar, cast
 
 import msgspec
@@ -36,6 +37,7 @@ P = TypeVar("P")
 
 Found = SearchPage[Meeting[PlainProperties]]
 Results = Sequence[Meeting[PlainProperties]]
+Number = int | Decimal
 
 _found: Final = msgspec.json.Decoder(SearchPage[Meeting[PlainProperties]])
 _LONGEST: Final = "9" * 20
@@ -104,15 +106,20 @@ class Search(Generic[P]):
         async for page in self.pages():
             for meeting in page.results:
                 yield meeting
+            del page  # here and below: what is read next takes its memory, which is warm yet
 
     async def pages(self) -> AsyncIterator[SearchPage[Meeting[P]]]:
         """Page after page, each with the `total` of the beginning. Pages are of any size up to `limit`, and have no
         cursor; to go on another day in the default order, add `& where("hs_object_id").gt(last_id)`."""
         first = self._first if self._first is not None else await self._send()
-        self._first, self._total = None, first.total
-        async for results in self._walk(first):
+        total = first.total
+        self._first, self._total = None, total
+        walk = self._walk(first)
+        del first
+        async for results in walk:
             if results:
-                yield self._shown(SearchPage(total=first.total, results=tuple(results)))
+                yield self._shown(SearchPage(total=total, results=tuple(results)))
+            del results
 
     def _shown(self, page: Found) -> SearchPage[Meeting[P]]:
         if self._into is None:
@@ -162,43 +169,42 @@ class Search(Generic[P]):
 
     async def _by_id(self, page: Found, order: Sort, *kept: Filter) -> AsyncIterator[Results]:
         """From `page` on by id, through all that satisfies the filters `kept`."""
-        last: int | None = None
+        last = ""
         while True:
-            numbers = _numbers(page.results)
-            ordered = numbers if last is None else [last, *numbers]
-            wrong = map(le if order.descending else ge, ordered, ordered[1:])
-            if (place := next((n for n, out in enumerate(wrong) if out), None)) is not None:
-                raise UnexpectedResponse(
-                    f"the search does not keep the order: id {ordered[place + 1]} follows {ordered[place]}"
-                )
-            last = ordered[-1] if ordered else None
+            ids = [meeting.id for meeting in page.results]
+            _need_order([last, *ids] if last else ids, order)
             yield page.results
             if page.after is None:
                 return
             _need_some(page)
-            page = await self._send(*kept, Filter(ID, "LT" if order.descending else "GT", str(last)), sort=order)
+            del page
+            last = ids[-1]
+            page = await self._send(*kept, Filter(ID, "LT" if order.descending else "GT", last), sort=order)
 
     async def _by_value(self, page: Found, order: Sort) -> AsyncIterator[Results]:
         """From `page` on by the values of a property, then what has no value."""
         name = order.property_name
         keys = _Keys(order)
         if page.after is None:
-            yield keys.sorted(page.results)
+            yield keys.sorted(page.results, keys.of(page.results))
             return
-        if any(keys.of(meeting) is None for meeting in page.results):
+        if None in keys.of(page.results):
             page = await self._send(Filter(name, "HAS_PROPERTY"))
         while True:
-            keys.need_order(page.results)
-            results = keys.sorted(page.results)
+            numbers = keys.ordered(page.results)
+            results = keys.sorted(page.results, numbers)
             if page.after is None:
                 yield results
                 break
             _need_some(page)
-            last = keys.of(results[-1])
-            whole = [meeting for meeting in results if keys.of(meeting) != last]
-            text = f"{last:f}"
+            del page
+            last = numbers[-1]
+            whole = results[: numbers.index(last)]
+            text = f"{Decimal(last):f}"
+            del results
             if whole:
                 yield whole
+                del whole
                 page = await self._send(Filter(name, "LTE" if order.descending else "GTE", text))
             else:
                 async for run in self._all(Filter(name, "EQ", text)):
@@ -242,63 +248,82 @@ def _need_some(page: Found) -> None:
 
 
 def _number(text: str) -> int:
-    if not (text.isascii() and text.isdigit()):
+    if not (text.isascii() and text.isdigit() and len(text) <= len(_LONGEST)):
         raise UnexpectedResponse(f"the search found a meeting with the id {printable(text)[:40]!r}, which is no number")
     return int(text)
 
 
-def _numbers(results: Results) -> list[int]:
-    ids = [meeting.id for meeting in results]
-    joined = "".join(ids)
-    if joined.isascii() and joined.isdigit() and all(ids):
-        return [*map(int, ids)]
-    return [_number(text) for text in ids]  # says which is none
+def _need_order(ids: list[str], order: Sort) -> None:
+    """Raises: UnexpectedResponse for ids that are not in order, or no numbers."""
+    # Numbers of as many digits compare as their texts do, which is cheaper than to read them.
+    alike = len(set(map(len, ids))) == 1 and "".join(ids).encode("ascii", "replace").isdigit()
+    numbers: list[Any] = ids if alike else [*map(_number, ids)]
+    if not _each_once(numbers, order):
+        precedes = gt if order.descending else lt
+        before, after = next(pair for pair in pairwise(numbers) if not precedes(*pair))
+        raise UnexpectedResponse(f"the search does not keep the order: id {after} follows {before}")
+
+
+def _each_once(numbers: Sequence[Any], order: Sort) -> bool:
+    """Whether numbers are in order, and none comes twice."""
+    return all(map(gt if order.descending else lt, numbers, numbers[1:]))
 
 
 class _Keys:
     """The values of the property that a search is sorted by, as numbers that grow the way HubSpot sorts them."""
 
     def __init__(self, order: Sort) -> None:
+        self._order = order
         self._name = order.property_name
         self._moments = order.kind == "datetime"
-        self._sign = -1 if order.descending else 1
-        self._last: Decimal | None = None
+        self._last: Number | None = None
 
-    def of(self, meeting: Meeting[PlainProperties]) -> Decimal | None:
-        """The number of a meeting's value; None without one."""
-        text = meeting.properties.get(self._name)
-        if text is None or text == "":
-            return None
-        try:
-            number = Decimal(_moment_ms(text)) if self._moments else Decimal(text)
-        except (ValueError, InvalidOperation, OverflowError):
-            number = Decimal("NaN")
-        if not number.is_finite():
-            raise UnexpectedResponse(
-                f"meeting {meeting.id} has {printable(text)[:40]!r} as {self._name}, which is no "
-                f"{'moment' if self._moments else 'number'}: the search can not be walked in this order"
-            )
-        return number
-
-    def sorted(self, results: Results) -> Results:
-        """By value, then id; what has no value last."""
-
-        def place(meeting: Meeting[PlainProperties]) -> tuple[bool, Decimal, int]:
-            number = self.of(meeting)
-            return (number is None, (number or Decimal(0)) * self._sign, _number(meeting.id))
-
-        return sorted(results, key=place)
-
-    def need_order(self, results: Results) -> None:
-        """Raises: UnexpectedResponse for results that are not in the order asked for, or lie behind the walk."""
+    def of(self, results: Results) -> list[Number | None]:
+        """The number of each meeting's value; None without one."""
+        name, read = self._name, _moment_ms if self._moments else _decimal
+        numbers: list[Number | None] = []
         for meeting in results:
-            number = self.of(meeting)
-            if number is None or (self._last is not None and number * self._sign < self._last * self._sign):
+            text = meeting.properties.get(name) or ""
+            try:
+                numbers.append(read(text) if text else None)
+            except (ValueError, ArithmeticError):
+                raise UnexpectedResponse(
+                    f"meeting {meeting.id} has {printable(text)[:40]!r} as {name}, which is no "
+                    f"{'moment' if self._moments else 'number'}: the search can not be walked in this order"
+                ) from None
+        return numbers
+
+    def ordered(self, results: Results) -> list[Number]:
+        """The same. Raises: UnexpectedResponse for results that are not in the order asked for, or behind the walk."""
+        precedes = ge if self._order.descending else le
+        numbers: list[Number] = []
+        for meeting, number in zip(results, self.of(results), strict=True):
+            if number is None or (self._last is not None and not precedes(self._last, number)):
                 raise UnexpectedResponse(
                     f"the search does not keep the order: meeting {meeting.id} comes too late with "
                     f"{meeting.properties.get(self._name)!r} as {self._name}. It may have just changed; search again"
                 )
             self._last = number
+            numbers.append(number)
+        return numbers
+
+    def sorted(self, results: Results, numbers: Sequence[Number | None]) -> Results:
+        """By value, then id; what has no value last."""
+        if None not in numbers and _each_once(numbers, self._order):
+            return results
+        ids = [_number(meeting.id) for meeting in results]
+        places = sorted(range(len(ids)), key=ids.__getitem__)
+        valued = [(number, place) for place in places if (number := numbers[place]) is not None]
+        valued.sort(key=itemgetter(0), reverse=self._order.descending)  # equal ones stay as they are
+        without = [place for place in places if numbers[place] is None]
+        return [results[place] for place in (*(place for _, place in valued), *without)]
+
+
+def _decimal(text: str) -> Decimal:
+    number = Decimal(text)
+    if not number.is_finite():
+        raise ValueError(text)
+    return number
 
 
 def _moment_ms(text: str) -> int:

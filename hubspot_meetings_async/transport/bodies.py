@@ -6,45 +6,51 @@ This module knows content codings and bounds. It must not know JSON, or what com
 from __future__ import annotations
 
 import zlib
+from collections.abc import Mapping
 
 import aiohttp
 
 from ..errors import UnexpectedResponse, printable
 
-__all__ = ["body_of"]
+__all__ = ["WHOLE_BYTES", "body_of"]
+
+WHOLE_BYTES = 2**24
+"""A body that announces no more than this is taken when it is there as a whole. The connection that it comes over must
+be made for that (`read_bufsize`): aiohttp stops reading at twice its buffer, until somebody takes something out."""
 
 _DIGITS = 12
 """No length that counts here has more."""
 
 
-async def body_of(answer: aiohttp.ClientResponse, cap: int) -> bytes:
+async def body_of(status: int, headers: Mapping[str, str], content: aiohttp.StreamReader, cap: int) -> bytes:
     """All of it, at most `cap` bytes after decompression.
 
-    Raises: UnexpectedResponse for a body that is larger, cut, or coded in a way that was not asked for.
+    Raises: UnexpectedResponse for a body that is larger, cut, or coded in a way that was not asked for; the connection
+    is to be closed then.
     """
-    coding = answer.headers.get("Content-Encoding", "identity").lower()
+    coding = headers.get("Content-Encoding", "identity").lower()
     if coding not in ("identity", "gzip"):
-        answer.close()
-        raise UnexpectedResponse(
-            f"the answer is {printable(coding)}-encoded, which was not asked for", status=answer.status
-        )
-    if _announced(answer) > cap:
-        body = _Body(answer, cap, gzipped=coding == "gzip")
-        async for chunk in answer.content.iter_any():
+        raise UnexpectedResponse(f"the answer is {printable(coding)}-encoded, which was not asked for", status=status)
+    if _announced(headers) > min(cap, WHOLE_BYTES):
+        body = _Body(status, cap, gzipped=coding == "gzip")
+        async for chunk in content.iter_any():
             body.add(chunk)
         return body.whole()
-    # aiohttp delivers no byte more than was announced: it need not be watched while it comes.
-    whole = await answer.read()
+    # aiohttp delivers no byte more than was announced: it need not be watched while it comes. Who waits for the end
+    # wakes up once. Behind a failure no end comes; the reading raises it.
+    if not content.is_eof() and content.exception() is None:
+        await content.wait_eof()
+    whole = content.read_nowait()
     if coding == "identity":
         return whole
-    body = _Body(answer, cap, gzipped=True)
+    body = _Body(status, cap, gzipped=True)
     body.add(whole)
     return body.whole()
 
 
-def _announced(answer: aiohttp.ClientResponse) -> float:
-    length = answer.headers.get("Content-Length", "")
-    if len(length) <= _DIGITS and length.isdecimal() and "Transfer-Encoding" not in answer.headers:
+def _announced(headers: Mapping[str, str]) -> float:
+    length = headers.get("Content-Length", "")
+    if len(length) <= _DIGITS and length.isdecimal() and "Transfer-Encoding" not in headers:
         return int(length)
     return float("inf")
 
@@ -52,10 +58,10 @@ def _announced(answer: aiohttp.ClientResponse) -> float:
 class _Body:
     """What has come of a body."""
 
-    __slots__ = ("_answer", "_cap", "_inflate", "_parts", "_received", "_size")
+    __slots__ = ("_cap", "_inflate", "_parts", "_received", "_size", "_status")
 
-    def __init__(self, answer: aiohttp.ClientResponse, cap: int, *, gzipped: bool) -> None:
-        self._answer = answer
+    def __init__(self, status: int, cap: int, *, gzipped: bool) -> None:
+        self._status = status
         self._cap = cap
         self._inflate = zlib.decompressobj(wbits=31) if gzipped else None
         self._parts: list[bytes] = []
@@ -85,5 +91,4 @@ class _Body:
         return self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
 
     def _wrong(self, words: str) -> UnexpectedResponse:
-        self._answer.close()
-        return UnexpectedResponse(words, status=self._answer.status)
+        return UnexpectedResponse(words, status=self._status)

@@ -21,7 +21,9 @@ from ..calling.alarms import Alarms
 from ..errors import ConfigurationError, HubSpotError, TransportFailed
 from ..settings import Proxy
 from ..wire import Request, Response
-from .bodies import body_of
+from .bodies import WHOLE_BYTES, body_of
+from .direct import __name__ as direct_name
+from .direct import direct
 from .frames import leave_out
 from .protocol import Timeouts
 
@@ -30,7 +32,7 @@ __all__ = ["Exchange"]
 _LARGE_BYTES = 2**20
 _MOMENT_S = 1.0
 _WORTH_PACKING_BYTES = 1024
-_FAILURES: Final = (aiohttp.ClientError, TimeoutError, OSError)
+_FAILURES: Final = (aiohttp.ClientError, aiohttp.http.HttpProcessingError, TimeoutError, OSError)
 
 
 class _Departure:
@@ -85,6 +87,13 @@ class Exchange:
         self._compress_requests = compress_requests
         self._loop = asyncio.get_running_loop()
         self._alarms = Alarms(self._loop, limits.attempt_s, moment_s=_MOMENT_S)
+        timeout = aiohttp.ClientTimeout(
+            # The whole attempt is the alarms'. A silence as long as that needs no timer of its own at every read.
+            total=None,
+            connect=limits.connect_s,
+            sock_connect=limits.connect_s,
+            sock_read=limits.read_s if limits.read_s < limits.attempt_s else None,
+        )
         self.session = aiohttp.ClientSession(
             connector=connector
             if connector is not None
@@ -100,19 +109,18 @@ class Exchange:
             cookie_jar=aiohttp.DummyCookieJar(),
             # Bodies are decompressed by us: aiohttp returns a gzip body that was cut midway without an error.
             auto_decompress=False,
-            timeout=aiohttp.ClientTimeout(
-                # The whole attempt is the alarms'. A silence as long as that needs no timer of its own at every read.
-                total=None,
-                connect=limits.connect_s,
-                sock_connect=limits.connect_s,
-                sock_read=limits.read_s if limits.read_s < limits.attempt_s else None,
-            ),
+            timeout=timeout,
+            read_bufsize=WHOLE_BYTES,
             trust_env=False,
             request_class=_Request,
         )
         # aiohttp sends GET, PUT and DELETE again by itself when a pooled connection turns out dead: one slot of quota
         # taken, two requests counted. Its own test client switches that off the same way; there is no public switch.
         self.session._retry_connection = False  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        self._direct = None if proxy is not None else direct(self.session, base_url, limits=timeout)
+        # As long as glibc has never seen a larger block freed, it maps and unmaps memory for each of the 256 KiB that
+        # asyncio reads into, and the pages are new each time: as dear as the rest of an exchange. Now it keeps them.
+        bytes(_LARGE_BYTES)
 
     async def send(
         self,
@@ -122,30 +130,23 @@ class Exchange:
         on_answered: Callable[[Mapping[str, str]], None],
     ) -> Response:
         """Send once; see `Transport.send`."""
-        target = self._base_url + request.path
-        proxy = self._proxy
-        packed = self._compress_requests and len(request.body or b"") >= _WORTH_PACKING_BYTES
+        size = len(request.body or b"")
+        packed = self._compress_requests and size >= _WORTH_PACKING_BYTES
         departure = _Departure(on_written)
-        _departure.set(departure)
         alarm = self._alarms.set(self._loop.time())
         try:
-            async with self.session.request(
-                request.method,
-                URL(f"{target}?{request.query}" if request.query else target, encoded=True),
-                # Both made here and not kept in variables, which a traceback would show.
-                data=_payload(request.body, packed=packed),
-                headers=_plain(headers, self._through, packed=packed),
-                allow_redirects=False,
-                proxy=proxy.url if proxy is not None else None,
-                proxy_headers=proxy.headers() if proxy is not None else None,
-            ) as answer:
-                on_answered(answer.headers)
-                return Response(answer.status, answer.headers, await body_of(answer, self._max_response_bytes))
+            if self._direct is not None and not packed and size <= _LARGE_BYTES:
+                cap = self._max_response_bytes
+                answer = await self._direct.send(request, headers, cap, departure, on_answered)
+                if answer is not None:
+                    return answer
+            _departure.set(departure)
+            return await self._by_session(request, headers, on_answered, packed=packed)
         except _FAILURES as error:
-            failure = _failure(error, sent=departure.sent, host=self._base_url, proxy=proxy)
+            failure = _failure(error, sent=departure.sent, host=self._base_url, proxy=self._proxy)
         except BaseException as error:
             if not alarm.is_over(error):
-                leave_out(error, "aiohttp", "aiosignal")
+                leave_out(error, "aiohttp", "aiosignal", direct_name)
                 raise
             failure = _failure(TimeoutError(), sent=departure.sent, host=self._base_url)
         finally:
@@ -154,6 +155,34 @@ class Exchange:
             departure.on_written = None
         # Outside the handler: aiohttp's exceptions hold the request with its token, and must not stay chained to ours.
         raise failure
+
+    async def _by_session(
+        self,
+        request: Request[Any],
+        headers: Mapping[str, str],
+        on_answered: Callable[[Mapping[str, str]], None],
+        *,
+        packed: bool,
+    ) -> Response:
+        target = self._base_url + request.path
+        proxy = self._proxy
+        async with self.session.request(
+            request.method,
+            URL(f"{target}?{request.query}" if request.query else target, encoded=True),
+            # Both made here and not kept in variables, which a traceback would show.
+            data=_payload(request.body, packed=packed),
+            headers=_plain(headers, self._through, packed=packed),
+            allow_redirects=False,
+            proxy=proxy.url if proxy is not None else None,
+            proxy_headers=proxy.headers() if proxy is not None else None,
+        ) as answer:
+            on_answered(answer.headers)
+            try:
+                body = await body_of(answer.status, answer.headers, answer.content, self._max_response_bytes)
+            except BaseException:
+                answer.close()
+                raise
+            return Response(answer.status, answer.headers, body)
 
 
 def _payload(body: bytes | None, *, packed: bool) -> bytes | io.BytesIO | None:
@@ -179,7 +208,6 @@ def _plain(
 
 
 def _failure(error: Exception, *, sent: bool, host: str, proxy: Proxy | None = None) -> HubSpotError:
-
     through = "" if proxy is None else proxy.url
     match error:
         case aiohttp.ClientProxyConnectionError():
@@ -208,6 +236,8 @@ def _failure(error: Exception, *, sent: bool, host: str, proxy: Proxy | None = N
         case aiohttp.ServerDisconnectedError():
             # aiohttp puts what it had read of the answer into the words of this one.
             return TransportFailed(f"{host} closed the connection before its answer was whole", sent=sent)
+        case aiohttp.http.HttpProcessingError(message=message):
+            return TransportFailed(f"the answer of {host} is no HTTP: {message!r}", sent=sent)
         case aiohttp.InvalidURL():
             return ConfigurationError(f"base_url makes no valid URL: {host!r}")
         case _:

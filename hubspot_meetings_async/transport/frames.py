@@ -1,4 +1,4 @@
-"""Takes frames of other libraries out of tracebacks: their local variables hold what must not be shown.
+"""Takes frames out of tracebacks, mostly those of other libraries: their local variables hold what must not be shown.
 
 This module knows exceptions. It must not know what the secrets are.
 """
@@ -11,8 +11,8 @@ from types import TracebackType
 __all__ = ["leave_out"]
 
 
-def leave_out(error: BaseException, *packages: str) -> None:
-    """Take the frames of these packages out of the traceback of `error`, and out of those of its chain."""
+def leave_out(error: BaseException, *names: str) -> None:
+    """Take the frames of these packages and modules out of the traceback of `error`, and out of those of its chain."""
     seen: set[int] = set()
     links: list[BaseException | None] = [error]
     while links:
@@ -23,7 +23,8 @@ def leave_out(error: BaseException, *packages: str) -> None:
         links += [link.__cause__, link.__context__]
         kept: TracebackType | None = None
         for step in reversed(list(_steps(link.__traceback__))):
-            if step.tb_frame.f_globals.get("__name__", "").split(".")[0] not in packages:
+            module = step.tb_frame.f_globals.get("__name__", "")
+            if module not in names and module.split(".")[0] not in names:
                 kept = TracebackType(kept, step.tb_frame, step.tb_lasti, step.tb_lineno)
         link.__traceback__ = kept
 
