@@ -50,13 +50,10 @@ def _decoder(telling: str | None) -> msgspec.json.Decoder[_Answer]:
 
 
 class Matched(Struct, gc=False):
-    """An answer that has exactly one result for each record: `ids` are in the order of the records.
+    """An answer that has exactly one result for each record: `seen` and their `ids` are in the order of the records."""
 
-    So is `new`, what upserts say of their results.
-    """
-
+    seen: Sequence[Seen]
     ids: list[str]
-    new: list[bool | None]
     answer: LateAnswer
 
     @property
@@ -122,7 +119,7 @@ class Glance:
             each = one_each(self._entries, answer.results, self._tells, _told)
             if each is not None:
                 seen, ids = each
-                return Matched(ids, [result.new for result in seen], LateAnswer(body, self._whole))
+                return Matched(seen, ids, LateAnswer(body, self._whole))
         return self._whole.decode(body)
 
 

@@ -219,7 +219,7 @@ class Report(Struct, kw_only=True):
 
     def count(self, outcomes: Iterable[Outcome[Any, Any]]) -> None:
         """Add outcomes to the account."""
-        outcomes = list(outcomes)
+        outcomes = outcomes if isinstance(outcomes, list) else list(outcomes)
         kinds = {*map(type, outcomes)}
         # Nearly always one: to count is a matter of hundreds of records a second then, not of each.
         tally = dict.fromkeys(kinds, len(outcomes)) if len(kinds) == 1 else Counter(map(type, outcomes))

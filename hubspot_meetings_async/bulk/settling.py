@@ -115,7 +115,7 @@ def _matched(operation: str, entries: Sequence[Entry], matched: Matched) -> list
     held = map(Unread, matched.ids, repeat(matched.answer))
     if operation == "create":
         return [*map(Created, records, ordinals, held)]
-    kinds = [Created if new else Updated for new in matched.new]
+    kinds = [Created if seen.new else Updated for seen in matched.seen]
     return [kind(*each) for kind, *each in zip(kinds, records, ordinals, held, strict=True)]
 
 

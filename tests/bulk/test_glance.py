@@ -66,7 +66,7 @@ def test_trace_ids_are_believed_before_values() -> None:
     body = answer(*({**result(n, objectWriteTraceId=f"t-{n}"), "properties": {}} for n in (1, 2, 0)))
     seen = read(body)
     assert isinstance(seen, Matched)
-    assert [one.id for one in seen.seen] == ["500", "501", "502"]
+    assert seen.ids == ["500", "501", "502"]
 
 
 ODD = {
