@@ -18,6 +18,7 @@ WHOLE_BYTES = 2**24
 """A body that announces no more than this is taken when it is there as a whole. The connection that it comes over must
 be made for that (`read_bufsize`): aiohttp stops reading at twice its buffer, until somebody takes something out."""
 
+_CODINGS = frozenset({"", "identity", "gzip"})
 _DIGITS = 12
 """No length that counts here has more."""
 
@@ -28,22 +29,24 @@ async def body_of(status: int, headers: Mapping[str, str], content: aiohttp.Stre
     Raises: UnexpectedResponse for a body that is larger, cut, or coded in a way that was not asked for; the connection
     is to be closed then.
     """
-    coding = headers.get("Content-Encoding", "identity").lower()
-    if coding not in ("identity", "gzip"):
+    coding = headers.get("Content-Encoding", "").lower()
+    if coding not in _CODINGS:
         raise UnexpectedResponse(f"the answer is {printable(coding)}-encoded, which was not asked for", status=status)
-    if _announced(headers) > min(cap, WHOLE_BYTES):
-        body = _Body(status, cap, gzipped=coding == "gzip")
-        async for chunk in content.iter_any():
-            body.add(chunk)
-        return body.whole()
-    # aiohttp delivers no byte more than was announced: it need not be watched while it comes. Who waits for the end
-    # wakes up once. Behind a failure no end comes; the reading raises it.
-    if not content.is_eof() and content.exception() is None:
-        await content.wait_eof()
+    gzipped = coding == "gzip"
+    if not content.is_eof():
+        if _announced(headers) > min(cap, WHOLE_BYTES):
+            body = _Body(status, cap, gzipped=gzipped)
+            async for chunk in content.iter_any():
+                body.add(chunk)
+            return body.whole()
+        # aiohttp delivers no byte more than was announced: it need not be watched while it comes. Who waits for the end
+        # wakes up once. Behind a failure no end comes; the reading raises it.
+        if content.exception() is None:
+            await content.wait_eof()
     whole = content.read_nowait()
-    if coding == "identity":
+    if not gzipped and len(whole) <= cap:
         return whole
-    body = _Body(status, cap, gzipped=True)
+    body = _Body(status, cap, gzipped=gzipped)
     body.add(whole)
     return body.whole()
 

@@ -25,9 +25,9 @@ __all__ = ["Direct", "Leaving", "direct"]
 _LENGTH_ALWAYS: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _TYPE_ALWAYS: Final = frozenset({"POST", "PUT", "PATCH"})
 _METHODS: Final = _LENGTH_ALWAYS | {"GET"}
-_TRIES: Final = 10
-_NAMES: Final = frozenset({"Authorization", "Content-Type"})
+_NAMES: Final = ("Authorization", "Content-Type")
 """Headers of single requests; one with others goes the long way."""
+_TRIES: Final = 10
 _USED: Final = (
     (aiohttp.ClientRequest, "__init__", {"method", "url", "headers", "loop", "session"}),
     (connector.BaseConnector, "connect", {"req", "traces", "timeout"}),
@@ -42,6 +42,7 @@ _USED: Final = (
     (connector.Connection, "close", set[str]()),
     (aiohttp.StreamReader, "wait_eof", set[str]()),
 )
+"""What is used of aiohttp, with the arguments."""
 
 
 class Leaving(Protocol):
@@ -156,6 +157,7 @@ class Direct:
             leaving.now()
             transport.write(head if not body else b"".join((head, body)))
             if not protocol.writing_paused:
+                # Else silence means that the request is still on its way; `attempt_s` bounds that.
                 protocol.start_timeout()
             message, content = await protocol.read()
             while message.code < 200 and message.code != 101:
@@ -163,7 +165,7 @@ class Direct:
             on_answered(message.headers)
             answer = Response(message.code, message.headers, await body_of(message.code, message.headers, content, cap))
             if transport.get_write_buffer_size():
-                # An answer to a request that has not left as a whole: the rest would stand before the next one.
+                # This answers a request that has not left as a whole: the rest would stand before the next one.
                 connection.close()
         except BaseException:
             connection.close()
@@ -187,10 +189,14 @@ class Direct:
         # No space, line end or control character, and no fragment, which would not be sent.
         if not (target.isascii() and target.isprintable()) or " " in target or "#" in target:
             return None
-        if method not in _METHODS or not _NAMES.issuperset(headers):
+        if method not in _METHODS:
             return None
-        lines = ""
+        lines, typed = "", False
         for name in headers:
+            if name == "Content-Type":
+                typed = True
+            elif name not in _NAMES:
+                return None
             value = headers[name]
             if not (value.isascii() and value.isprintable()):
                 return None
@@ -198,6 +204,6 @@ class Direct:
         # What aiohttp adds, in its order.
         if body is not None or method in _LENGTH_ALWAYS:
             lines += f"Content-Length: {len(body or b'')}\r\n"
-        if (body is not None or method in _TYPE_ALWAYS) and "Content-Type" not in headers:
+        if not typed and (body is not None or method in _TYPE_ALWAYS):
             lines += "Content-Type: application/octet-stream\r\n"
         return f"{method} {target}{self._standing}{lines}\r\n".encode()

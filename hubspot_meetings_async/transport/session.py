@@ -12,7 +12,7 @@ import os
 import ssl as ssl_module
 import warnings
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..errors import ConfigurationError, ForkedClientError
@@ -76,14 +76,14 @@ class AiohttpTransport:
         state = "closed" if self._closed else "open" if self._exchange is not None else "not opened"
         return f"<AiohttpTransport to {self._base_url}, {state}>"
 
-    async def send(
+    def send(
         self,
         request: Request[Any],
         headers: Mapping[str, str],
         *,
         on_written: Callable[[], None],
         on_answered: Callable[[Mapping[str, str]], None],
-    ) -> Response:
+    ) -> Coroutine[Any, Any, Response]:
         """Send once; see `Transport.send`."""
         if self._closed:
             raise ConfigurationError("this client is closed; make a new one, or keep its `async with` block open")
@@ -99,7 +99,7 @@ class AiohttpTransport:
             raise ConfigurationError(
                 "this client belongs to the event loop it was first used on; make one for each asyncio.run()"
             )
-        return await exchange.send(request, headers, on_written, on_answered)
+        return exchange.send(request, headers, on_written, on_answered)
 
     def _opened(self) -> Exchange:
         from .exchange import Exchange
