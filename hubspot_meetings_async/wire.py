@@ -237,6 +237,8 @@ def query_string(parameters: Mapping[str, object]) -> str:
 
 
 def _quoted(name: str, text: str) -> str:
+    if text.isascii() and (text.isidentifier() or text.isdigit()):
+        return text  # names of properties, and cursors: most of what there is
     try:
         return quote(text, safe="")
     except UnicodeEncodeError:

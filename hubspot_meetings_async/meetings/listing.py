@@ -5,7 +5,7 @@ This module knows cursors. It must not know which parameters a list has, or how 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, Generic, TypeVar, cast
 
 import msgspec
@@ -32,14 +32,15 @@ class Listing(Generic[P]):
         self,
         call: Call,
         path: str,
-        parameters: Mapping[str, object],
+        query: str,
+        after: str | None,
         into: type[Struct] | None = None,
         complete: Callable[[Sequence[Meeting]], Awaitable[tuple[Meeting, ...]]] | None = None,
     ) -> None:
         self._call = call
         self._path = path
-        self._query = query_string({**parameters, "after": None})
-        self._after = cast("str | None", parameters.get("after"))
+        self._query = query
+        self._after = after
         self._into = into
         self._complete = complete
 

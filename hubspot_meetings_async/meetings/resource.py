@@ -343,12 +343,11 @@ class Meetings(MeetingBatches):
             "limit": limit or most,
             "associations": names_of(associations),
             "archived": archived or None,
-            "after": after,
         }
-        parameters = {**wanted.parameters(), **rest}
-        if len(self._path) + len(query_string(parameters)) <= MAX_TARGET:
-            return Listing(self._call, self._path, parameters, into)
-        return Listing(self._call, self._path, rest, into, partial(self._completed, wanted))
+        query = query_string({**wanted.parameters(), **rest})
+        if len(self._path) + len(query) + len(query_string({"after": after})) <= MAX_TARGET:
+            return Listing(self._call, self._path, query, after, into)
+        return Listing(self._call, self._path, query_string(rest), after, into, partial(self._completed, wanted))
 
     async def _completed(self, wanted: _Wanted, listed: Sequence[Meeting]) -> tuple[Meeting, ...]:
         """`listed`, in their order, with what is wanted of them read by batch; their associations are kept.
