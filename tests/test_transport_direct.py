@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import gzip
 import socket
 import traceback
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -14,10 +15,11 @@ import aiohttp
 import pytest
 from yarl import URL
 
-from hubspot_meetings_async.errors import TransportFailed
+from hubspot_meetings_async.errors import ConfigurationError, TransportFailed, UnexpectedResponse
 from hubspot_meetings_async.secret import Secret
 from hubspot_meetings_async.settings import Proxy
 from hubspot_meetings_async.transport import AiohttpTransport, Timeouts, exchange
+from hubspot_meetings_async.transport.bodies import body_of
 from hubspot_meetings_async.transport.direct import Direct, direct
 from hubspot_meetings_async.wire import Request, Response
 
@@ -353,16 +355,63 @@ class TestConnections:
                 assert (await send(over, large, TYPED)).status == 413
         assert server.connections == 2
 
-    async def test_silence(self, opened: Opened) -> None:
+    @pytest.mark.parametrize("begun", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nbegun"], ids=["none", "half"])
+    async def test_silence(self, opened: Opened, begun: bytes) -> None:
         """`read_s` counts from the request on, and from each piece of the answer."""
 
         async def script(connection: Connection) -> None:
             await connection.request()
-            await connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nbegun")
+            await connection.send(begun)
             await connection.gone()
 
         async with listening(script) as server:
-            over = opened(server.url, timeouts=Timeouts(attempt_s=20.0, read_s=0.1))
+            over = opened(server.url, timeouts=Timeouts(attempt_s=1000.0, read_s=0.1))
             with pytest.raises(TransportFailed) as caught:
-                await send(over, Request(method="GET", path="/m"))
+                await asyncio.wait_for(send(over, Request(method="GET", path="/m")), 30.0)
         assert (caught.value.sent, caught.value.timeout) == (True, True)
+
+    async def test_a_shared_connector_that_is_closed(self, opened: Opened) -> None:
+        """Whose connector was closed under him is told so."""
+        async with listening(serve_ok) as server:
+            async with aiohttp.TCPConnector() as shared:
+                over = opened(server.url, shared=shared)
+                await send(over, Request(method="GET", path="/m"))
+            with pytest.raises(ConfigurationError, match="connector given to this client is closed"):
+                await send(over, Request(method="GET", path="/m"))
+        assert (server.connections, len(server.requests)) == (1, 1)
+
+
+class TestBodies:
+    @pytest.mark.parametrize("cap", [6, 7])
+    @pytest.mark.parametrize("framing", ["length", "chunks", "end"])
+    @pytest.mark.parametrize("packed", [False, True])
+    async def test_the_cap_of_a_body_that_comes_at_once(
+        self, opened: Opened, cap: int, framing: str, packed: bool
+    ) -> None:
+        """However a body says where it ends, and if it is there before anybody looks: no byte above the cap."""
+        body = gzip.compress(b"1234567") if packed else b"1234567"
+        head = b"HTTP/1.1 200 OK\r\n" + (b"Content-Encoding: gzip\r\n" if packed else b"")
+        reply = {
+            "length": head + b"Content-Length: %d\r\n\r\n%b" % (len(body), body),
+            "chunks": head + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(body), body),
+            "end": head + b"\r\n" + body,
+        }[framing]
+
+        async def script(connection: Connection) -> None:
+            await connection.request()
+            await connection.send(reply)
+
+        async with listening(script) as server:
+            over = opened(server.url, max_response_bytes=cap)
+            if cap == 7:
+                assert (await send(over, Request(method="GET", path="/m"))).body == b"1234567"
+            else:
+                with pytest.raises(UnexpectedResponse, match="larger than 6 bytes"):
+                    await send(over, Request(method="GET", path="/m"))
+
+    async def test_broken_before_it_is_looked_at(self) -> None:
+        """A body whose connection was lost before anybody waited for it raises, and does not wait for its end."""
+        content = aiohttp.StreamReader(asyncio.Protocol(), 2**16, loop=asyncio.get_running_loop())  # type: ignore[arg-type]
+        content.set_exception(aiohttp.ClientPayloadError("cut"))
+        with pytest.raises(aiohttp.ClientPayloadError, match="cut"):
+            await asyncio.wait_for(body_of(200, {"Content-Length": "7"}, content, 100), 10.0)

@@ -164,6 +164,8 @@ class Exchange:
         *,
         packed: bool,
     ) -> Response:
+        if self.session.closed:
+            raise ConfigurationError("the session or connector given to this client is closed")
         target = self._base_url + request.path
         proxy = self._proxy
         async with self.session.request(
