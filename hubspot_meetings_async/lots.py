@@ -7,6 +7,8 @@ C. It must not know sources, batches or HTTP. Whatever is not plain it leaves to
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import date, datetime
+from enum import Enum
 from functools import partial
 from itertools import chain, repeat
 from operator import itemgetter
@@ -15,6 +17,8 @@ from typing import Any, Final, TypeGuard, cast
 from msgspec import Struct
 
 from .entries import Lot, Telling, trace_ids
+from .errors import InvalidRecord
+from .models import property_values
 from .wire import encode_plain
 
 __all__ = [
@@ -42,6 +46,7 @@ MAX_DIGITS: Final = 20
 
 _all_text: Final = frozenset((str,)).issuperset
 _values: Final = dict[str, Any].values
+_STEADY: Final = frozenset((str, int, float, bool, type(None), datetime, date))
 _ONLY_DICTS: Final = {dict}
 _ONLY_TEXT: Final = {str}
 
@@ -121,71 +126,85 @@ def changes(item: Any) -> dict[str, str] | None:
 
 def lots_of_creates(key_property: str | None) -> Lots:
     """Plain creates, known by `key_property` where there is one."""
-    usual = is_plain if key_property is None else partial(_is_keyed, key_property)
-    return Lots(dict[str, Any].copy, usual, partial(_creates, key_property))
+    return Lots(dict[str, Any].copy, partial(_is_usual, key_property), partial(_creates, key_property))
 
 
 def lots_of_upserts(id_property: str) -> Lots:
     """Plain upserts by the value of `id_property`."""
-    return Lots(dict[str, Any].copy, partial(_is_keyed, id_property), partial(_upserts, id_property))
+    return Lots(dict[str, Any].copy, partial(_is_usual, id_property), partial(_upserts, id_property))
 
 
-def _is_keyed(name: str, item: Any) -> bool:
-    return is_plain(item) and name in item
+def _is_usual(key_property: str | None, item: Any) -> bool:
+    given: object = item
+    if type(given) is not dict or "properties" in item or (key_property is not None and key_property not in item):
+        return False
+    return _is_steady({*map(type, item.values())})
 
 
 def _creates(
     key_property: str | None, first: int, records: list[Any], copies: list[dict[str, Any]], trace_prefix: str
 ) -> Lot | None:
-    if not _are_plain(records, copies):
+    if (texts := _texts(records, copies)) is None:
         return None
     keys: list[str] | None = None
     if key_property is not None:
-        keys = _keys(key_property, copies)
+        keys = _keys(key_property, texts)
         # HubSpot cuts spaces at the ends of text: the value to look for later would be another one.
         if keys is None or [*map(str.strip, keys)] != keys:
             return None
-    body = _encoded(map(Plain, copies, trace_ids(trace_prefix, len(records))))
-    tells = _told_apart(copies) if keys is None else Telling(key_property, keys)
+    body = _encoded(map(Plain, texts, trace_ids(trace_prefix, len(records))))
+    tells = _told_apart(texts) if keys is None else Telling(key_property, keys)
     return None if body is None else Lot(first, records, body, keys=keys, trace_prefix=trace_prefix, tells=tells)
 
 
 def _upserts(
     id_property: str, first: int, records: list[Any], copies: list[dict[str, Any]], trace_prefix: str
 ) -> Lot | None:
-    if not _are_plain(records, copies) or (keys := _keys(id_property, copies)) is None:
+    if (texts := _texts(records, copies)) is None or (keys := _keys(id_property, texts)) is None:
         return None
-    body = _encoded(map(ByValue, keys, repeat(id_property), copies, trace_ids(trace_prefix, len(records))))
+    body = _encoded(map(ByValue, keys, repeat(id_property), texts, trace_ids(trace_prefix, len(records))))
     tells = Telling(id_property, keys)
     return None if body is None else Lot(first, records, body, keys=keys, trace_prefix=trace_prefix, tells=tells)
 
 
-def _are_plain(records: list[Any], copies: list[dict[str, Any]]) -> bool:
-    """`is_plain` for all of them; a dict of strings has no `properties` that are more than a string."""
+def _texts(records: list[Any], copies: list[dict[str, Any]]) -> list[dict[str, str]] | None:
+    """What the copies write; None if one of the records is no dict, or holds what may have changed since."""
     if {*map(type, records)} != _ONLY_DICTS:
-        return False
+        return None
     try:
         # Refuses anything that is no string, at half the price of asking for each type.
         "".join(chain.from_iterable(map(_values, copies)))
     except TypeError:
-        return False
-    return True
-
-
-def _keys(name: str, copies: list[dict[str, Any]]) -> list[str] | None:
+        pass
+    else:
+        return copies
+    if not _is_steady({*map(type, chain.from_iterable(map(_values, copies)))}):
+        return None
     try:
-        keys: list[str] = [*map(itemgetter(name), copies)]
+        return [cast("dict[str, str]", property_values(copy)) for copy in copies]
+    except InvalidRecord:
+        return None
+
+
+def _is_steady(kinds: set[type]) -> bool:
+    """Whether values of these types are what they were when they were read, whatever a source does to its objects."""
+    return all(kind in _STEADY or issubclass(kind, Enum) for kind in kinds)
+
+
+def _keys(name: str, texts: list[dict[str, str]]) -> list[str] | None:
+    try:
+        keys: list[str] = [*map(itemgetter(name), texts)]
     except KeyError:
         return None
     lengths = [*map(len, keys)]
     return keys if min(lengths) and max(lengths) <= MAX_KEY else None
 
 
-def _told_apart(copies: list[dict[str, Any]]) -> Telling | None:
+def _told_apart(texts: list[dict[str, str]]) -> Telling | None:
     """Any property that no two of them write the same value to."""
-    for name in copies[0]:
+    for name in texts[0]:
         try:
-            values = [*map(itemgetter(name), copies)]
+            values = [*map(itemgetter(name), texts)]
         except KeyError:
             continue
         if len({*values}) == len(values):

@@ -322,13 +322,19 @@ class Run(Generic[R, M]):
 
     async def _linger(self) -> None:
         """Hand an unfilled batch on when a slow source has not filled it for a while."""
-        seen = -1
+        seen = (False, -1)
         while True:
             await anyio.sleep(_LINGER_S)
-            if self._cutter.opened == seen:
+            if self._opened() == seen:
                 async with self._lingering:
+                    self._source.let_go(self._former, self._intake.accept)
                     await self._hand_on(all_of_it=True)
-            seen = self._cutter.opened
+            seen = self._opened()
+
+    def _opened(self) -> tuple[bool, int]:
+        """What is being filled, as something that changes from batch to batch."""
+        holds = self._source.holds
+        return holds, self._former.next_ordinal if holds else self._cutter.opened
 
     async def _finish(self) -> None:
         """Everything was handed on: look once more at what was sent twice, and tell the journal that this was all."""

@@ -51,29 +51,23 @@ class Former(Generic[R]):
     def now(self, item: R, place: int = 0) -> Entry | Rejected[R]:
         """Form one record, which is in this `place` of its lot, in the moment it is read."""
         lots = self._inputs.lots
-        if self._closely and lots is not None and self._all_usual:
+        if lots is not None and self._all_usual:
             self._all_usual = lots.usual(item)
         return self._formed(self.next_ordinal + place, item, item)
 
     def together(self, records: list[R], kept: list[Any]) -> Iterator[Formed]:
         """Form what was read: `kept` is what `keep` or `now` made of each of the records."""
-        lots = self._inputs.lots
-        if lots is None or self._closely:
+        if {*map(type, kept)} <= _FORMED:
             self._closely, self._all_usual = not self._all_usual, True
             self.next_ordinal += len(records)
-            yield kept
+            if kept:
+                yield kept
             return
         end, room = 0, self.room
         while end < len(records):
             begin, end = end, end + room
             room = self._inputs.max_inputs
             yield self._lot(records[begin:end], kept[begin:end])
-
-    def one(self, item: R) -> Formed:
-        """Form a record that comes by itself."""
-        formed = self._formed(self.next_ordinal, item, item)
-        self.next_ordinal += 1
-        return [formed]
 
     def _lot(self, records: list[R], kept: list[Any]) -> Formed:
         first = self.next_ordinal

@@ -33,6 +33,9 @@ R_contra = TypeVar("R_contra", contravariant=True)
 F_co = TypeVar("F_co", covariant=True)
 
 
+_AT_HAND: Final = (list, tuple)
+
+
 class Forms(Protocol[R_contra, F_co]):
     """Makes of records what is accepted. They are kept as soon as they are read, and where: the source may use its
     objects again."""
@@ -55,10 +58,6 @@ class Forms(Protocol[R_contra, F_co]):
         """Form what was kept."""
         ...
 
-    def one(self, item: R_contra) -> F_co:
-        """Form a record that comes by itself."""
-        ...
-
 
 Accept = Callable[[F], bool]
 """Takes some in, on the loop; True when the source shall rest, since there is something to do with what came."""
@@ -73,6 +72,14 @@ class Source(ABC, Generic[R]):
 
     def stop(self) -> None:
         """End the wait for a record, where one can be ended."""
+
+    @property
+    def holds(self) -> bool:
+        """Whether it has read records that it has not given yet."""
+        return False
+
+    def let_go(self, form: Forms[R, F], accept: Accept[F]) -> None:
+        """Give what it holds."""
 
 
 class _Iterating(Source[R]):
@@ -124,7 +131,13 @@ class ReadySource(_Iterating[R]):
 
     async def pull(self, form: Forms[R, F], accept: Accept[F]) -> bool:
         """A batch of records, without a wait."""
-        return self._given(self._read(form, form.room), accept)
+        if form.keep is None or type(self._records) not in _AT_HAND:
+            return self._given(self._read(form, form.room), accept)
+        # Nothing happens to these between one and the next: none has to be kept by itself.
+        most = form.room
+        records = list(self._some(most))
+        self._note_end(len(records), most)
+        return self._given(list(form.together(records, records)), accept)
 
 
 class ThreadSource(_Iterating[R]):
@@ -172,16 +185,43 @@ class AsyncSource(Source[R]):
     """An async iterable."""
 
     def __init__(self, records: AsyncIterator[R]) -> None:
-        self._records = records
+        self._source = records
+        self._records: list[R] = []
+        self._kept: list[Any] = []
         self._scope: anyio.CancelScope | None = None
 
     async def pull(self, form: Forms[R, F], accept: Accept[F]) -> bool:
-        """Record by record. One scope a batch, so that `stop` can end a wait for the source and nothing else."""
-        with anyio.CancelScope() as self._scope:
-            async for item in self._records:
-                if accept(form.one(item)):
-                    return True
-        return False
+        """Record by record, a batch of them. One scope a batch, so that `stop` can end a wait for the source and
+        nothing else."""
+        records, kept, most = self._records, self._kept, form.room
+        keep = form.keep or (lambda item: form.now(item, len(kept)))
+        try:
+            with anyio.CancelScope() as self._scope:
+                async for item in self._source:
+                    records.append(item)
+                    try:
+                        kept.append(keep(item))
+                    except Exception:  # noqa: BLE001 - whatever it is, it is not usual
+                        kept.append(form.now(item, len(kept)))
+                    if len(kept) >= most:
+                        return True
+            return False
+        finally:
+            self.let_go(form, accept)
+
+    @property
+    def holds(self) -> bool:
+        """Whether a batch is being filled."""
+        return bool(self._kept)
+
+    def let_go(self, form: Forms[R, F], accept: Accept[F]) -> None:
+        """Give what was read so far to `accept`, in the middle of a `pull` too."""
+        records, kept = self._records[:], self._kept[:]
+        # The same lists go on: a pull that waits for its next record holds on to them.
+        self._records.clear()
+        self._kept.clear()
+        for formed in form.together(records, kept):
+            accept(formed)
 
     def stop(self) -> None:
         """End the wait for the next record."""

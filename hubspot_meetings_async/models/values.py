@@ -7,12 +7,12 @@ exist.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime
 from enum import Enum
 from typing import Any, cast
 
-from msgspec import UNSET, Struct
+from msgspec import UNSET, Struct, to_builtins
 
 from ..errors import InvalidRecord
 
@@ -32,15 +32,14 @@ def property_values(properties: Mapping[str, Any] | Struct) -> Mapping[str, str]
     if isinstance(properties, Struct):
         # The encoded names: a subclass may call a field what it likes, with `msgspec.field(name=…)`.
         fields = zip(properties.__struct_encode_fields__, properties.__struct_fields__, strict=True)
-        given = ((name, getattr(properties, field)) for name, field in fields)
-        return {name: _text(name, value) for name, value in given if value is not UNSET}
+        return _texts((name, getattr(properties, field)) for name, field in fields)
     if not isinstance(properties, (dict, Mapping)):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InvalidRecord(f"properties are a mapping or a Struct, not {kind_of(properties)}")
     try:
         # One pass in C settles the ordinary case: join refuses anything that is no string.
         "".join(properties.values())
     except TypeError:
-        return {name: _text(name, value) for name, value in properties.items() if value is not UNSET}
+        return _texts(properties.items())
     return properties
 
 
@@ -49,7 +48,14 @@ def kind_of(value: object) -> str:
     return "None" if value is None else f"a {type(value).__name__}"
 
 
+def _texts(values: Iterable[tuple[str, Any]]) -> dict[str, str]:
+    return {name: value if type(value) is str else _text(name, value) for name, value in values if value is not UNSET}
+
+
 def _text(name: str, value: object) -> str:
+    write = _WRITERS.get(type(value))
+    if write is not None:
+        return write(name, value)
     if isinstance(value, Enum):  # before str: a StrEnum is both
         return _text(name, value.value)
     if value is None:
@@ -84,13 +90,16 @@ def _number(name: str, value: float) -> str:
 
 
 def _moment(name: str, value: datetime) -> str:
-    if value.utcoffset() is None:
-        raise InvalidRecord(f"property {name!r} is a datetime without a time zone; give it one, e.g. tzinfo=UTC")
-    try:
-        value = value.astimezone(UTC)
-    except OverflowError:
-        raise InvalidRecord(f"property {name!r} is {value.isoformat()}, which has no form in UTC") from None
-    return value.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    if value.tzinfo is not UTC:
+        if value.utcoffset() is None:
+            raise InvalidRecord(f"property {name!r} is a datetime without a time zone; give it one, e.g. tzinfo=UTC")
+        try:
+            value = value.astimezone(UTC)
+        except OverflowError:
+            raise InvalidRecord(f"property {name!r} is {value.isoformat()}, which has no form in UTC") from None
+    # msgspec writes a moment in a tenth of the time that `isoformat` takes, with six digits of a second or none.
+    text: str = to_builtins(value)
+    return f"{text[:23]}Z" if value.microsecond else f"{text[:-1]}.000Z"
 
 
 def _listed(name: str, item: object) -> str:
@@ -98,3 +107,15 @@ def _listed(name: str, item: object) -> str:
     if item is None:
         raise InvalidRecord(f"property {name!r} is a list that holds None; leave that out")
     return _text(name, item)
+
+
+_WRITERS: dict[type, Callable[[str, Any], str]] = {
+    str: lambda _, value: value,
+    type(None): lambda *_: "",
+    bool: _number,
+    int: _number,
+    float: _number,
+    datetime: _moment,
+    date: lambda _, value: value.isoformat(),
+}
+"""For the types that values nearly always have: a look-up instead of a row of questions."""

@@ -30,10 +30,6 @@ class Same(Generic[T]):
         """All that was kept."""
         yield kept
 
-    def one(self, item: T) -> list[T]:
-        """By itself."""
-        return [item]
-
 
 async def all_of(source: Source[T], rest_after: int = 7) -> list[T]:
     items: list[T] = []
@@ -139,8 +135,11 @@ async def test_no_further_than_a_hundred_ahead() -> None:
 async def test_stop_ends_the_wait_for_an_async_source() -> None:
     """And for nothing else."""
 
+    waits = anyio.Event()
+
     async def never() -> AsyncIterator[int]:
         yield 1
+        waits.set()
         await anyio.sleep_forever()
 
     source: Source[int] = source_of(never(), in_thread=None)
@@ -148,12 +147,47 @@ async def test_stop_ends_the_wait_for_an_async_source() -> None:
 
     def accept(some: list[int]) -> bool:
         items.extend(some)
-        source.stop()
         return False
 
+    async def stop() -> None:
+        await waits.wait()
+        source.stop()
+
     with anyio.fail_after(10):
-        assert not await source.pull(Same[int](), accept)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(stop)
+            assert not await source.pull(Same[int](), accept)
     assert items == [1]
+
+
+async def test_a_slow_async_source_lets_go_of_what_it_has_read() -> None:
+    """In the middle of a pull, which goes on behind it and gives nothing twice."""
+    waits, go_on = anyio.Event(), anyio.Event()
+
+    async def slow() -> AsyncIterator[int]:
+        yield 1
+        waits.set()
+        await go_on.wait()
+        yield 2
+
+    source: Source[int] = source_of(slow(), in_thread=None)
+    lots: list[list[int]] = []
+
+    def accept(some: list[int]) -> bool:
+        lots.append(some)
+        return False
+
+    async def let_go() -> None:
+        await waits.wait()
+        assert source.holds
+        source.let_go(Same[int](), accept)
+        assert (lots, source.holds) == ([[1]], False)
+        go_on.set()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(let_go)
+        assert not await source.pull(Same[int](), accept)
+    assert lots == [[1], [2]]
 
 
 @pytest.mark.row("U7")
