@@ -78,7 +78,7 @@ class TestForeignUse:
         )
         for at, is_answer, i in events:
             if not is_answer:
-                foreign.sent()
+                foreign.sent += 1
                 continue
             sent_at, stamped_at, _ = times[i]
             foreign.ended(at, at)
@@ -90,7 +90,7 @@ class TestForeignUse:
         """More than ours is somebody else's; the greatest surplus of two seconds counts."""
         foreign = ForeignUse(WINDOW_S)
         for at, count, hold in ((1.0, 31, 30), (1.5, 22, 30), (2.9, 13, 30), (3.2, 4, 20), (4.0, 5, 10), (9.0, 6, 0)):
-            foreign.sent()
+            foreign.sent += 1
             foreign.ended(at, at)
             foreign.observe(at, at - 0.1, count)
             assert foreign.hold(at) == hold
@@ -99,7 +99,7 @@ class TestForeignUse:
         """Without new answers the last one counts until its window has passed."""
         foreign = ForeignUse(WINDOW_S)
         assert foreign.changes_at() == math.inf
-        foreign.sent()
+        foreign.sent += 1
         foreign.ended(5.0, 5.0)
         foreign.observe(5.0, 4.9, 51)
         assert foreign.hold(14.9) == 50
@@ -110,7 +110,7 @@ class TestForeignUse:
         """A refused call was not counted by HubSpot, so it must not hide a foreign one."""
         foreign = ForeignUse(WINDOW_S)
         for at in (1.0, 2.0):
-            foreign.sent()
+            foreign.sent += 1
             foreign.ended(at, at)
         foreign.forget(1.0)
         foreign.forget(1.0)
@@ -120,10 +120,10 @@ class TestForeignUse:
     def test_very_long_calls_tell_nothing(self) -> None:
         """Once the log is cut, a call from before the cut can not be judged."""
         foreign = ForeignUse(WINDOW_S)
-        foreign.sent()
+        foreign.sent += 1
         for number in range(1100):
             at = 1.0 + number / 20
-            foreign.sent()
+            foreign.sent += 1
             foreign.ended(at, at)
         foreign.observe(60.0, 0.5, 150)
         assert foreign.hold(60.0) == 0

@@ -79,10 +79,10 @@ class Alarms:
     may lie in the socket, and should be read before it is called lost.
     """
 
-    __slots__ = ("_line", "_loop", "_moment_s", "_seconds", "_timed")
+    __slots__ = ("_line", "_moment_s", "_seconds", "_timed", "loop")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float, *, moment_s: float = 0.0) -> None:
-        self._loop = loop
+        self.loop = loop
         self._seconds = seconds
         self._moment_s = moment_s
         self._line: dict[Alarm, None] = {}
@@ -90,7 +90,7 @@ class Alarms:
 
     def set(self, now: float) -> Alarm:
         """A new alarm for the running task."""
-        alarm = Alarm(self._loop, now + self._seconds, self._line)
+        alarm = Alarm(self.loop, now + self._seconds, self._line)
         if not self._timed:
             self._look_at(alarm.due_at)
         return alarm
@@ -98,10 +98,10 @@ class Alarms:
     def _look_at(self, moment: float) -> None:
         # In a context of its own: the timer outlives the call that happened to set it.
         self._timed = True
-        self._loop.call_at(moment, self._due, context=Context())
+        self.loop.call_at(moment, self._due, context=Context())
 
     def _due(self) -> None:
-        now = self._loop.time()
+        now = self.loop.time()
         self._timed = False
         while self._line:
             alarm = next(iter(self._line))
@@ -110,6 +110,6 @@ class Alarms:
                 return
             del self._line[alarm]
             if self._moment_s and now - alarm.due_at > _STOOD_STILL_S:
-                alarm.ring_at(self._loop, now + self._moment_s)
+                alarm.ring_at(self.loop, now + self._moment_s)
             else:
                 alarm.ring()

@@ -81,9 +81,8 @@ class Caller:
         )
         self._auth = auth
         self._policy = policy
-        self._call_s = call_s
+        self._call_s = math.inf if call_s is None else call_s
         self._alarms: Alarms | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._rng = rng
         self._budget = budget or RetryBudget(policy.tokens)
         self._breaker = breaker
@@ -100,16 +99,18 @@ class Caller:
         # Token endpoints are asked for the sake of all calls: the time of the one that happens to ask bounds none.
         block_ends_at = deadline_at() if request.bearer and self._heeds_deadlines else math.inf
         loop = asyncio.get_running_loop()
-        if self._call_s is None and block_ends_at == math.inf:
-            return await self._until_settled(request, trail, _INTERACTIVE, loop)
         began_at = loop.time()
-        ends_at = math.inf if self._call_s is None else began_at + self._call_s
+        ends_at = began_at + self._call_s
+        if ends_at == math.inf and block_ends_at == math.inf:
+            return await self._until_settled(request, trail, _INTERACTIVE, loop)
         if block_ends_at > began_at:
             if block_ends_at < ends_at:
                 ends_at = block_ends_at
                 alarm = Alarm(loop, ends_at)
             else:
-                alarm = self._usual_alarms(loop).set(began_at)
+                if self._alarms is None or self._alarms.loop is not loop:
+                    self._alarms = Alarms(loop, self._call_s)
+                alarm = self._alarms.set(began_at)
             try:
                 return await self._until_settled(request, trail, _INTERACTIVE, loop, began_at, ends_at)
             except asyncio.CancelledError as error:
@@ -130,11 +131,6 @@ class Caller:
         )
         late = DeadlineExceeded(f"{words}, quota waits and retries included", sent=trail.in_doubt, timeout=True)
         raise _final(late.at(method=request.method, path=request.path, attempt=trail.retries + 1), request.replay)
-
-    def _usual_alarms(self, loop: asyncio.AbstractEventLoop) -> Alarms:
-        if self._alarms is None or self._loop is not loop:
-            self._alarms, self._loop = Alarms(loop, self._call_s or math.inf), loop
-        return self._alarms
 
     async def _until_settled(
         self,

@@ -113,7 +113,9 @@ class QuotaGate:
         Raises: DailyLimitExceeded on entering, at once, when the day's calls are spent (for bulk: but for the
             reserve); one call in 15 minutes is let through to see.
         """
-        return self._slot(self._turnstile, lane, at_head)
+        turn = self._slot(lane, at_head)
+        turn.turnstile = self._turnstile
+        return turn
 
     def stats(self) -> QuotaStats:
         """One look at the gate."""
@@ -183,9 +185,10 @@ def slot_at_once(limiter: Limiter, lane: Lane, loop: asyncio.AbstractEventLoop) 
     if type(limiter) is not QuotaGate:
         return None
     turnstile = limiter._turnstile  # noqa: SLF001
-    turn = _GateSlot(turnstile, lane, at_head=False)
+    turn = _GateSlot(lane, False)
     if not turnstile.take(turn, turnstile.clock.now_on(loop)):
         return None
+    turn.turnstile = turnstile
     turn.state = "held"
     return turn
 
@@ -201,17 +204,16 @@ class HeldSlot(Slot, Protocol):
 class _GateSlot(Turn):
     """A turn as its call sees it. A plain class: `@asynccontextmanager` would cost more than the rest of the gate."""
 
-    __slots__ = ("_turnstile",)
+    __slots__ = ("turnstile",)
 
-    def __init__(self, turnstile: Turnstile, lane: Lane, at_head: bool) -> None:
-        Turn.__init__(self, lane, at_head)  # what super() does takes half as long again
-        self._turnstile = turnstile
+    turnstile: Turnstile
+    """Set by who makes it: an `__init__` on top of the other would take longer than that."""
 
     async def __aenter__(self) -> Self:
         if self.state != "new":
             raise RuntimeError("a slot is for one request: ask the gate for another")
         self.state = "waiting"
-        await self._turnstile.enter(self)
+        await self.turnstile.enter(self)
         self.state = "held"
         return self
 
@@ -223,22 +225,22 @@ class _GateSlot(Turn):
     def leave(self) -> None:
         """The call is over, whatever became of it."""
         self.state = "done"
-        self._turnstile.leave(self)
+        self.turnstile.leave(self)
 
     def written(self) -> None:
         """The request's headers leave now; a second call says that the transport sends it again."""
         if self.state == "held":
-            self._turnstile.sent(self)
+            self.turnstile.sent(self)
 
     def answered(self, headers: Mapping[str, str]) -> None:
         """Response headers arrived just now."""
         if self.state == "held" and self.answered_at is None:
-            self._turnstile.answered(self, headers)
+            self.turnstile.answered(self, headers)
 
     def refused(self, *, policy: str | None, retry_after_s: float | None, resets_at: datetime | None = None) -> None:
         """The answer was a 429."""
         if self.state == "held" and not self.was_refused:
-            self._turnstile.refused(self, policy, retry_after_s, resets_at)
+            self.turnstile.refused(self, policy, retry_after_s, resets_at)
 
     def __repr__(self) -> str:
         return f"<Slot {self.lane.name.lower()} {self.state}>"
@@ -253,7 +255,7 @@ class _SharedSlot(_GateSlot):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await super().__aexit__(kind, error, trace)
-        await self._turnstile.tell()
+        await self.turnstile.tell()
 
 
 def _require(fulfilled: bool, otherwise: str) -> None:

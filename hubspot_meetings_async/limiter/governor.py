@@ -44,13 +44,10 @@ class HeaderReader:
     def read(self, headers: Mapping[str, str]) -> Reading:
         """The headers of one answer. Any of them may be missing."""
         get = headers.get
-        texts = (
-            get(MAX_HEADER),
-            get(REMAINING_HEADER),
-            get(INTERVAL_HEADER),
-            get(DAILY_HEADER),
-            get(DAILY_REMAINING_HEADER),
-        )
+        # Where one of the day's two is missing, as under OAuth, both are; without the other it would be of no use.
+        daily_remaining = get(DAILY_REMAINING_HEADER)
+        daily = None if daily_remaining is None else get(DAILY_HEADER)
+        texts = (get(MAX_HEADER), get(REMAINING_HEADER), get(INTERVAL_HEADER), daily, daily_remaining)
         if texts != self._texts:
             self._texts, self._reading = texts, _parsed(texts)
         return self._reading
@@ -84,22 +81,20 @@ class ForeignUse:
 
     HubSpot's count for a call is exact at its stamp. Of our own calls, those sent until its answer can be in that
     count, save those that were answered more than a window before it was sent. A higher count is not ours.
+
+    Attributes:
+        sent: Requests that left, and are not cut from the log yet; to be counted here when one leaves.
     """
 
-    __slots__ = ("_ended", "_ended_before", "_horizon_at", "_samples", "_sent", "_trim_from", "window_s")
+    __slots__ = ("_ended", "_horizon_at", "_samples", "_trim_from", "sent", "window_s")
 
     def __init__(self, window_s: float) -> None:
         self.window_s = window_s
-        self._sent = 0
+        self.sent = 0
         self._ended: list[float] = []
-        self._ended_before = 0
         self._trim_from = _SENT_LOG_TRIM
         self._horizon_at = -math.inf
         self._samples: deque[tuple[float, int]] = deque()
-
-    def sent(self) -> None:
-        """A request left."""
-        self._sent += 1
 
     def ended(self, at: float, now: float) -> None:
         """A request that left was stamped no later than `at`."""
@@ -119,14 +114,14 @@ class ForeignUse:
         place = bisect_left(self._ended, ended_at)
         if place < len(self._ended) and self._ended[place] == ended_at:
             del self._ended[place]
-            self._sent -= 1
+            self.sent -= 1
 
     def observe(self, now: float, sent_at: float, count: int) -> None:
         """HubSpot counted `count` calls in the window of a request that left at `sent_at` and was answered now."""
         since = sent_at - self.window_s
         if since < self._horizon_at:
             return  # in flight for so long that the log it would be compared with is cut
-        surplus = count - (self._sent - self._ended_before - bisect_right(self._ended, since))
+        surplus = count - (self.sent - bisect_right(self._ended, since))
         samples = self._samples
         if surplus <= 0:
             if not samples:
@@ -161,7 +156,7 @@ class ForeignUse:
         cut = bisect_right(self._ended, before)
         if cut:
             self._horizon_at = self._ended[cut - 1]
-            self._ended_before += cut
+            self.sent -= cut
             del self._ended[:cut]
         self._trim_from = max(_SENT_LOG_TRIM, 2 * len(self._ended))
 
@@ -346,6 +341,7 @@ class DailyBudget:
         remaining: Calls left today; None before HubSpot told.
         resets_at: When the count starts again (aware); None where nobody told.
         spent: A call was refused for it, and none has passed since.
+        quiet_until: Until then `new_day` and `blocks` say no, unless something is heard before.
     """
 
     __slots__ = (
@@ -355,6 +351,7 @@ class DailyBudget:
         "_reserve",
         "_resets_at_s",
         "limit",
+        "quiet_until",
         "remaining",
         "resets_at",
         "spent",
@@ -370,6 +367,7 @@ class DailyBudget:
         self.spent = False
         self._begun_at = -math.inf
         self._next_probe_at = -math.inf
+        self.quiet_until = math.inf
 
     def observe(self, limit: int | None, remaining: int | None, now: float) -> None:
         """HubSpot told the day's limit and what is left of it."""
@@ -380,25 +378,31 @@ class DailyBudget:
         if self.limit is None or self.remaining is None:
             return
         kept = self.remaining <= self._reserve * self.limit
-        if kept and not self._kept_from_bulk:
+        if kept is self._kept_from_bulk:
+            return
+        if kept:
             self._next_probe_at = now + _DAILY_PROBE_EVERY_S
         self._kept_from_bulk = kept
+        self._look_ahead()
 
     def learn_reset(self, resets_at: datetime, in_s: float, now: float) -> None:
         """Somebody told when the day ends."""
         self.resets_at = resets_at
         self._resets_at_s = now + in_s
+        self._look_ahead()
 
     def refuse(self, now: float) -> None:
         """A call was refused because the day's calls are spent."""
         self.spent = True
         self._begun_at = now
         self._next_probe_at = now + _DAILY_PROBE_EVERY_S
+        self._look_ahead()
 
     def passed(self, began_at: float) -> None:
         """A call was answered and not refused; if it began after the refusal, the day has calls again."""
         if self.spent and began_at > self._begun_at:
             self.spent = False
+            self._look_ahead()
 
     def new_day(self, now: float) -> bool:
         """True once, when the reset has come: what was known of the day is forgotten."""
@@ -408,15 +412,12 @@ class DailyBudget:
         self.resets_at = self.remaining = None
         self._kept_from_bulk = False
         spent, self.spent = self.spent, False
+        self._look_ahead()
         return spent
 
     def blocks(self, lane: Lane) -> bool:
         """True when calls of this lane have no business before the reset."""
         return self.spent or (self._kept_from_bulk and lane is BULK)
-
-    def undisturbed(self, now: float) -> bool:
-        """True when `new_day` and `blocks` would say no."""
-        return not self.spent and not self._kept_from_bulk and now < self._resets_at_s
 
     def takes_probe(self, now: float) -> bool:
         """True when a blocked call may go all the same, to see; at most once in 15 minutes."""
@@ -428,3 +429,6 @@ class DailyBudget:
     def probe_unused(self, now: float) -> None:
         """The call that was to probe never left: the next one may."""
         self._next_probe_at = now
+
+    def _look_ahead(self) -> None:
+        self.quiet_until = -math.inf if self.spent or self._kept_from_bulk else self._resets_at_s

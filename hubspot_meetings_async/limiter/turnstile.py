@@ -83,6 +83,7 @@ class Turnstile:
         self._busy_s = 0.0
         self._answer_s = 0.0
         # True when answers take so long that a slot's wait for them costs more than the goal of 99 % allows.
+        self._slow_from_s = 2 * _WORTH_A_BET * window_s
         self._slow = False
         self._headers = HeaderReader()
         self.clock = LoopClock(self.dispatch)
@@ -107,16 +108,17 @@ class Turnstile:
 
     def take(self, turn: Turn, now: float) -> bool:
         """Give the turn a slot if nothing at all is in its way, as is usual. What is, is for `enter` to look at."""
-        if self.interactive.waiting or self.bulk.waiting or self.shutter.shut or not self.daily.undisturbed(now):
+        if self.interactive.waiting or self.bulk.waiting or self.shutter.shut or now >= self.daily.quiet_until:
             return False
         ledger = self.ledger
         ledger.expire(now)
+        limit = self.limit_at(now)
+        if limit <= ledger.in_use:
+            return False
         if turn.lane is BULK:
-            if self.next_lane(now, interactive=False, bulk=True) is None or not self._take_token():
+            if not (self._admits_bulk(limit) and self._take_token()):
                 return False
             self.granted_bulk += 1
-        elif self.limit_at(now) <= ledger.in_use:
-            return False
         turn.began_at = now
         ledger.take(turn.lane)
         self.granted += 1
@@ -129,7 +131,7 @@ class Turnstile:
             # The transport repeats it by itself: two stamps, and one slot is not enough for them.
             self._charge(turn.lane, now + LATE_STAMP_S, now)
         turn.sent_at = now
-        self.foreign.sent()
+        self.foreign.sent += 1
         if self.jitter is not None:
             self.jitter.sent(now)
 
@@ -140,15 +142,13 @@ class Turnstile:
         now = turn.answered_at = self.clock.now()
         took_s = now - (now if turn.sent_at is None else turn.sent_at)
         self._answer_s += (took_s - self._answer_s) * (_MEAN_WEIGHT if self._answer_s else 1.0)
-        self._slow = self._answer_s > 2 * _WORTH_A_BET * self.ledger.window_s
-        busy_s = self._settle(turn, now, now) - turn.began_at
+        self._slow = self._answer_s > self._slow_from_s
+        rests_from = self._settle(turn, now, now)
         self._learn(turn, headers, now)
-        if busy_s > self.ledger.window_s:
-            busy_s = self.ledger.window_s
-        self._busy_s += (busy_s - self._busy_s) * (_MEAN_WEIGHT if self._busy_s else 1.0)
         if self.granted_bulk:
-            self._repace(now)
-        self.dispatch()
+            self._repace(rests_from - turn.began_at, now)
+        if self.interactive.waiting or self.bulk.waiting:
+            self.dispatch()
 
     def refused(self, turn: Turn, policy: str | None, retry_after_s: float | None, resets_at: datetime | None) -> None:
         """The answer was a 429."""
@@ -185,7 +185,8 @@ class Turnstile:
                     self.daily.probe_unused(now)
             else:
                 self._settle(turn, now + LATE_STAMP_S, now)
-        self.dispatch()
+        if self.interactive.waiting or self.bulk.waiting:
+            self.dispatch()
 
     async def tell(self) -> None:
         """Nobody else keeps these slots, so nobody needs to be told."""
@@ -222,15 +223,19 @@ class Turnstile:
         if self.shutter.shut and not self.shutter.admits(now):
             return None
         ledger, limit = self.ledger, self.limit_at(now)
-        free = limit - ledger.in_use
-        if free <= 0:
+        if limit <= ledger.in_use:
             return None
+        # (The share comes last: to reckon it takes longer than all the rest.)
         if interactive and not (bulk and ledger.in_use_interactive >= limit - self._share(limit)):
             return INTERACTIVE
-        # (The share comes last each time: to reckon it takes longer than all the rest.)
-        if bulk and self._pacing is None and (free > self.settings.reserve or ledger.in_use_bulk < self._share(limit)):
+        if bulk and self._admits_bulk(limit):
             return BULK
         return None
+
+    def _admits_bulk(self, limit: int) -> bool:
+        if self._pacing is not None:
+            return False
+        return limit - self.ledger.in_use > self.settings.reserve or self.ledger.in_use_bulk < self._share(limit)
 
     def _share(self, limit: int) -> int:
         return min(round(self.settings.bulk_share * limit), limit - 1)
@@ -389,7 +394,7 @@ class Turnstile:
             return
         if limit != self.published or window_s != self.ledger.window_s:
             self._learn_limit(limit, window_s)
-            self._repace(now)
+            self.pacer.pace(self._pace_per_s(self.own_limit(), now))
         if remaining is None:
             return
         self.remaining = remaining
@@ -408,12 +413,15 @@ class Turnstile:
             self.limit = published
         if window_s is not None:
             self.ledger.resize(window_s)
+            self._slow_from_s = 2 * _WORTH_A_BET * window_s
             self.foreign.window_s = self.shutter.longest_s = window_s
             if self.jitter is not None:
                 self.jitter.window_s = window_s
 
-    def _repace(self, now: float) -> None:
-        """Bulk calls go at the pace that is right now."""
+    def _repace(self, busy_s: float, now: float) -> None:
+        """Bulk calls go at the pace that is right now, when one more slot was busy for so long."""
+        busy_s = min(busy_s, self.ledger.window_s)
+        self._busy_s += (busy_s - self._busy_s) * (_MEAN_WEIGHT if self._busy_s else 1.0)
         self.pacer.pace(self._pace_per_s(self.own_limit(), now))
 
     def _pace_per_s(self, limit: int, now: float) -> float:

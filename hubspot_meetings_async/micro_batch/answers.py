@@ -6,40 +6,37 @@ This module knows which error each outcome stands for. It must not know tasks, q
 from __future__ import annotations
 
 import copy
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
-from ..bulk.outcomes import Ambiguous, Archived, Created, NotSent, Outcome, Read, Rejected, Updated
+from ..bulk.outcomes import Ambiguous, NotSent, Outcome, Rejected
 from ..errors import AccountingError, AmbiguousWriteError, HubSpotError, TransportFailed, UnexpectedResponse
-from ..models import Meeting
 from .queues import Broken
 
-__all__ = ["meeting_of", "own"]
+__all__ = ["error_of"]
 
 E = TypeVar("E", bound=HubSpotError)
 
 
-def meeting_of(outcome: Outcome[Any, Any] | Broken, operation: str) -> Meeting[Any] | None:
-    """The meeting that an outcome holds; None for an archived one. Raises: the error that it stands for."""
+def error_of(outcome: Outcome[Any, Any] | Broken, operation: str) -> HubSpotError | None:
+    """The error that an outcome stands for, one of its own for each who asks; None where it was done."""
     match outcome:
-        case Created() | Updated() | Read():
-            return cast("Meeting[Any]", outcome.meeting)
-        case Archived():
-            return None
         case Broken(error=bug):
-            raise AccountingError(f"a bug of this library, please report it: {type(bug).__name__}: {bug}") from bug
+            broken = AccountingError(f"a bug of this library, please report it: {type(bug).__name__}: {bug}")
+            broken.__cause__ = bug
+            return broken
         case Rejected(error=error):
-            raise own(error)
-        case NotSent(error=error):
-            raise (
-                own(error)
-                if error is not None
-                else TransportFailed("the micro-batcher was cancelled before this was sent", sent=False)
-            )
+            return _own(error)
+        case NotSent(error=None):
+            return TransportFailed("the micro-batcher was cancelled before this was sent", sent=False)
+        case NotSent(error=HubSpotError() as error):
+            return _own(error)
         case Ambiguous():
-            raise _in_doubt(outcome, operation)
+            return _in_doubt(outcome, operation)
+        case _:
+            return None
 
 
-def own(error: E) -> E:
+def _own(error: E) -> E:
     """A copy of an error that several tasks get: each raises its own, with its own traceback and notes."""
     told = copy.copy(error)
     told.__cause__ = error.__cause__
@@ -52,7 +49,7 @@ def _in_doubt(outcome: Ambiguous[Any], operation: str) -> HubSpotError:
     seen = outcome.error
     if operation == "read":
         return (
-            own(seen)
+            _own(seen)
             if seen is not None
             else UnexpectedResponse(f"HubSpot's answer does not tell what became of this read ({outcome.why})")
         )
@@ -65,5 +62,5 @@ def _in_doubt(outcome: Ambiguous[Any], operation: str) -> HubSpotError:
     )
     if seen is not None:
         error.method, error.path, error.status, error.attempt = seen.method, seen.path, seen.status, seen.attempt
-        error.__cause__ = own(seen)
+        error.__cause__ = _own(seen)
     return error

@@ -1,7 +1,7 @@
 """`MicroBatch`: many tasks each await one call, and the calls travel together.
 
-This module knows when a batch closes (count, bytes, linger, quota), and the lifetime of the whole. It must
-not know HTTP, or what follows an answer.
+This module knows the calls, and the lifetime of the whole. It must not know HTTP, when a batch closes, or what follows
+an answer.
 
     submit → Keys → Queue ──full, or linger over──→ ticket: a task that waits for quota
                       └──────── taken when the slot is there ────────┘→ batch → outcome → each task's own
@@ -27,11 +27,12 @@ from ..calling.retry import RetryBudget, RetryPolicy
 from ..errors import ConfigurationError, DeadlineExceeded, InvalidRecord
 from ..inputs import MAX_INPUTS, Record
 from ..limiter import QuotaStats
-from ..models import Association, Meeting, UpsertedMeeting, property_names, read_as
-from .answers import meeting_of
+from ..models import Association, Meeting, UpsertedMeeting, property_names
+from .calls import Call, CallInto, awaited, failed
 from .carrying import Carrying
+from .departures import Departures
 from .kinds import Kinds
-from .queues import Broken, Job, Keys, Kind, Place, Queue, Recent, Told
+from .queues import Broken, Job, Queue, Recent
 from .spacing import Spacing
 from .waiting import Waiting
 
@@ -96,10 +97,7 @@ class MicroBatch:
         if type(max_bytes) is not int or max_bytes < 1_000:
             raise ConfigurationError(f"max_bytes must be at least 1,000, not {max_bytes!r}")
         self._kinds = kinds
-        self._linger_s = linger_s
-        self._max_inputs = max_inputs
         self._max_bytes = max_bytes
-        self._spacing = Spacing(quota)
         self._wait_estimate_s = wait_estimate_s
         self._policy = policy
         self._budget = budget
@@ -108,13 +106,20 @@ class MicroBatch:
         self._batches = 0
         self._trace_prefix = f"{rng.getrandbits(40):010x}-"
         self._ordinal = 0
-        self._queues: dict[object, Queue] = {}
-        self._keys = Keys()
         self._created = Recent()
-        self._waiting = Waiting(call_s=call_s, on_left=self._left, guarded=self._guarded)
-        self._ripe: deque[Queue] = deque()
+        self._departures = Departures(
+            kinds,
+            Spacing(quota),
+            linger_s=linger_s,
+            max_inputs=max_inputs,
+            max_bytes=max_bytes,
+            on_ticket=self._open_ticket,
+            guarded=self._guarded,
+        )
+        self._waiting = Waiting(call_s=call_s, on_left=self._departures.left, guarded=self._guarded)
         self._tickets: deque[Carrying] = deque()
-        self._paced: asyncio.TimerHandle | None = None
+        self._carried = 0
+        """Tickets and batches under way."""
         self._tasks: TaskGroup | None = None
         self._loop = cast("asyncio.AbstractEventLoop", None)  # until it is opened
         self._closing = False
@@ -126,58 +131,43 @@ class MicroBatch:
 
     # ---- the calls
 
-    async def create(
+    @awaited
+    def create(
         self, properties: Mapping[str, Any] | Struct, *, associations: Sequence[Association] = ()
-    ) -> Meeting:
+    ) -> Call[Meeting]:
         """Create one meeting, linked to the `associations`.
 
         Raises: Conflict when its key was taken before; AmbiguousWriteError when nothing tells what became of it;
         InvalidRecord when it can not be sent or has no value of the batcher's key property.
         """
-        item = Record(properties=properties, associations=associations) if associations else properties
-        told = self._submit(("create",), self._kinds.create, item)
-        try:
-            return cast("Meeting", meeting_of(await told, "create"))
-        finally:
-            self._done(told)
+        return self._submit(
+            _CREATE, Record(properties=properties, associations=associations) if associations else properties
+        )
 
-    async def update(
+    @awaited
+    def update(
         self, meeting_id: str | int, properties: Mapping[str, Any] | Struct, *, id_property: str | None = None
-    ) -> Meeting:
+    ) -> Call[Meeting]:
         """Write properties to a meeting; with `id_property`, `meeting_id` is the value of that unique property.
 
         Raises: NotFound; AmbiguousWriteError when it may have been written.
         """
-        item = Record(id=meeting_id, properties=properties)
-        name = ("update", id_property)
-        told = self._submit(name, lambda: self._kinds.update(id_property), item)
-        try:
-            return cast("Meeting", meeting_of(await told, "update"))
-        finally:
-            self._done(told)
+        return self._submit(("update", id_property), Record(id=meeting_id, properties=properties))
 
-    async def upsert(
+    @awaited
+    def upsert(
         self, value: str | int, properties: Mapping[str, Any] | Struct, *, id_property: str
-    ) -> UpsertedMeeting:
+    ) -> Call[UpsertedMeeting]:
         """Create or update the meeting whose unique property `id_property` has this value; `.new` tells which."""
-        item = Record(id=value, properties=properties)
-        name = ("upsert", id_property)
-        told = self._submit(name, lambda: self._kinds.upsert(id_property), item)
-        try:
-            return cast("UpsertedMeeting", meeting_of(await told, "upsert"))
-        finally:
-            self._done(told)
+        return self._submit(("upsert", id_property), Record(id=value, properties=properties))
 
-    async def archive(self, meeting_id: str | int) -> None:
+    @awaited
+    def archive(self, meeting_id: str | int) -> Call[None]:
         """Move a meeting to the recycling bin; HubSpot answers the same whether it existed or not."""
-        told = self._submit(("archive",), self._kinds.archive, meeting_id)
-        try:
-            meeting_of(await told, "archive")
-        finally:
-            self._done(told)
+        return self._submit(_ARCHIVE, meeting_id)
 
     @overload
-    async def read(
+    def read(
         self,
         meeting_id: str | int,
         *,
@@ -185,10 +175,10 @@ class MicroBatch:
         properties_with_history: Sequence[str] = (),
         id_property: str | None = None,
         archived: bool = False,
-    ) -> Meeting: ...
+    ) -> Call[Meeting]: ...
 
     @overload
-    async def read(
+    def read(
         self,
         meeting_id: str | int,
         *,
@@ -196,9 +186,10 @@ class MicroBatch:
         properties_with_history: Sequence[str] = (),
         id_property: str | None = None,
         archived: bool = False,
-    ) -> Meeting[S]: ...
+    ) -> Call[Meeting[S]]: ...
 
-    async def read(
+    @awaited
+    def read(
         self,
         meeting_id: str | int,
         *,
@@ -207,7 +198,7 @@ class MicroBatch:
         id_property: str | None = None,
         archived: bool = False,
         into: type[Struct] | None = None,
-    ) -> Meeting[Any]:
+    ) -> Call[Meeting[Any]]:
         """Read one meeting, together with those that others read with the same properties. Raises: NotFound.
 
         Who asks for the same meeting at the same time shares one input. With `into=MyMeeting`, the meeting's
@@ -215,67 +206,33 @@ class MicroBatch:
         """
         if into is not None:
             if properties:
-                raise ConfigurationError(
-                    "give properties= or into=, not both: the properties follow from into's fields"
-                )
+                wrong = "give properties= or into=, not both: the properties follow from into's fields"
+                return failed(ConfigurationError(wrong))
             properties = property_names(into)
         for names in (properties, properties_with_history):
             if isinstance(names, str):
-                raise ConfigurationError(f"properties are a list of names, not the string {names!r}")
-        wanted = (tuple(properties), tuple(properties_with_history), id_property, archived)
-        told = self._submit(("read", *wanted), lambda: self._kinds.read(*wanted), meeting_id)
-        try:
-            meeting = cast("Meeting", meeting_of(await told, "read"))
-        finally:
-            self._done(told)
-        return meeting if into is None else read_as(meeting, into)
+                return failed(ConfigurationError(f"properties are a list of names, not the string {names!r}"))
+        name = ("read", tuple(properties), tuple(properties_with_history), id_property, archived)
+        return self._submit(name, meeting_id, into)
 
     # ---- submitting
 
-    def _submit(self, name: object, make: Callable[[], Kind], item: object) -> Told:
-        """Where to wait for what becomes of `item`. Each call awaits it itself: of thousands of calls that wait, a
-        coroutine around another one costs the garbage collector."""
-        loop = asyncio.get_running_loop()
-        if loop is not self._loop or self._closing:
-            self._need_open(loop)
-        queue = self._queues.get(name)
-        if queue is None:
-            queue = Queue(make(), name, max_inputs=self._max_inputs, max_bytes=self._max_bytes)
-        job = self._job(queue, item)
-        now = loop.time()
-        ends_at = deadline_at()
-        if ends_at < math.inf:
-            self._need_time(job, now, ends_at)
-        told: Told = loop.create_future()
-        self._waiting.join(loop, told, job, now, ends_at)
+    def _submit(self, name: tuple[Any, ...], item: object, into: type[Struct] | None = None) -> Call[Any]:
+        """Take a call in, at once: who makes many waits for them together. What is wrong is said when it is awaited."""
         try:
-            if job.place is Place.PARKED and self._keys.claim(job):
-                self._enqueue(job, now)
-        except BaseException:
-            self._done(told)
-            raise
-        return told
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            # For `run_coroutine_threadsafe`: it begins in the loop that will await it.
+            return cast("Call[Any]", self._later(name, item, into))
+        try:
+            if loop is not self._loop or self._closing:
+                self._need_open(loop)
+            return self._taken_in(self._departures.queue(name), item, into)
+        except Exception as error:  # noqa: BLE001 - the caller's, who gets it when he awaits
+            return failed(error)
 
-    def _done(self, told: Told) -> None:
-        """A task waits no longer, for whatever reason."""
-        self._waiting.leave(told)
-        if self._closing and not self._waiting:
-            self._drained.set()
-
-    def _need_time(self, job: Job, now: float, ends_at: float) -> None:
-        """Raise DeadlineExceeded at once for a call that can not be in time."""
-        wait_s = 0.0
-        if job.place is Place.PARKED and self._keys.has_free(job) and not job.queue.has_room:
-            wait_s = self._wait_estimate_s()  # a request of its own would stand behind all others
-        if ends_at - now <= wait_s:
-            if not job.waiting:
-                job.queue.shared.pop(job.entry.key or "", None)
-            raise DeadlineExceeded(
-                f"HubSpot's quota has no room for another {wait_s:.1f} s at least, and the call has "
-                f"{max(0.0, ends_at - now):.1f} s left; nothing was sent",
-                sent=False,
-                timeout=True,
-            )
+    async def _later(self, name: tuple[Any, ...], item: object, into: type[Struct] | None) -> Any:
+        return await self._submit(name, item, into)
 
     def _need_open(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._tasks is None:
@@ -285,78 +242,39 @@ class MicroBatch:
         if loop is not self._loop:
             raise ConfigurationError("this micro-batcher belongs to another event loop; open one for each loop")
 
-    def _job(self, queue: Queue, item: object) -> Job:
-        """A new job, or the one that reads the same and has not left yet."""
-        ordinal = self._ordinal
+    def _taken_in(self, queue: Queue, item: object, into: type[Struct] | None) -> Call[Any]:
+        loop, ordinal = self._loop, self._ordinal
         self._ordinal = ordinal + 1
-        entry = queue.kind.operation.inputs.entry(ordinal, item, f"{self._trace_prefix}{ordinal}")
-        shares = queue.kind.operation.name == "read"
-        if shares and (known := queue.shared.get(entry.key or "")) is not None:
-            return known
-        job = Job(entry, queue)
-        if job.size > self._max_bytes:
+        entry = queue.entry(ordinal, item, f"{self._trace_prefix}{ordinal}")
+        size = len(entry.encoded) + 1
+        if size > self._max_bytes:
             raise InvalidRecord(
-                f"the record is {job.size:,} bytes of JSON, more than max_bytes ({self._max_bytes:,}); shorten it or "
+                f"the record is {size:,} bytes of JSON, more than max_bytes ({self._max_bytes:,}); shorten it or "
                 "raise that"
             )
-        if shares:
+        key = None if entry.key is None else queue.key_of(entry.key)
+        known = None if queue.shared is None else queue.shared.get(entry.key or "")
+        now, ends_at = loop.time(), deadline_at()
+        if ends_at < math.inf:
+            short = known is None and self._departures.needs_a_request(queue, key)
+            _need_time(ends_at - now, self._wait_estimate_s() if short else 0.0)
+        call: Call[Any] = Call(loop=loop) if into is None else CallInto(into, loop=loop)
+        if known is not None:
+            known.awaited_by(call)
+            self._waiting.join(loop, call, known, now, ends_at)
+            return call
+        job = Job(entry, queue, size, call, key)
+        if queue.shared is not None:
             queue.shared[entry.key or ""] = job
-        return job
+        self._waiting.join(loop, call, job, now, ends_at)
+        try:
+            self._departures.join(job, now)
+        except BaseException:
+            call.cancel()
+            raise
+        return call
 
-    def _enqueue(self, job: Job, now: float) -> None:
-        if self._ended:
-            return
-        queue = job.queue = self._queues.setdefault(job.queue.name, job.queue)
-        if not queue.join(job, now) and not self._closing:
-            return
-        if queue.full or (self._closing and queue.uncovered):
-            self._open_ticket(queue)
-        elif queue.timer is None and not queue.ripe and queue.uncovered:
-            queue.timer = self._loop.call_at(now + self._linger_s, self._linger_over, queue)
-
-    def _left(self, job: Job) -> None:
-        """A task waits no longer."""
-        job.waiting -= 1
-        if job.waiting:
-            return
-        if job.place is Place.PARKED:
-            job.place = Place.GONE
-        elif job.place is Place.QUEUED:
-            job.queue.leave(job)
-            self._release(job)
-            self._look_at(job.queue)
-
-    def _release(self, job: Job) -> None:
-        """The job's key is free: the next write of it may go."""
-        heir = self._keys.release(job)
-        if heir is not None:
-            self._enqueue(heir, self._loop.time())
-
-    # ---- when a batch closes
-
-    def _linger_over(self, queue: Queue) -> None:
-        queue.timer = None
-        if queue.uncovered and not queue.ripe:
-            queue.ripe = True
-            self._ripe.append(queue)
-            self._guarded(self._send_ripe)
-
-    def _send_ripe(self) -> None:
-        """Send batches that are not full; spaced out where quota is scarce, in turn."""
-        while self._ripe:
-            may_at = self._spacing.may_at()
-            if self._loop.time() < may_at:
-                if self._paced is None:
-                    self._paced = self._loop.call_at(may_at, self._pace_over)
-                return
-            queue = self._ripe.popleft()
-            queue.ripe = False
-            if queue.uncovered:
-                self._open_ticket(queue)
-
-    def _pace_over(self) -> None:
-        self._paced = None
-        self._guarded(self._send_ripe)
+    # ---- batches
 
     def _open_ticket(self, queue: Queue) -> None:
         run_id = f"{self._trace_prefix}b{self._batches}"
@@ -365,8 +283,9 @@ class MicroBatch:
             queue,
             run_id=run_id,
             watch=watch(self._on_event, run_id=run_id, kind="micro_batch", operation=queue.kind.operation.name),
-            on_bound=self._bound,
-            on_released=self._release,
+            waiting=self._waiting,
+            on_bound=self._departures.bound,
+            on_released=self._departures.release,
             created=self._created,
             policy=self._policy,
             budget=self._budget,
@@ -374,38 +293,22 @@ class MicroBatch:
         )
         self._tickets.append(carrying)
         self._called.set()
-        queue.tickets += 1
-        self._spacing.pay(self._loop.time())
-
-    def _bound(self, queue: Queue) -> None:
-        """A ticket has become a batch, or was not needed."""
-        queue.tickets -= 1
-        self._look_at(queue)
-
-    def _look_at(self, queue: Queue) -> None:
-        """After jobs were taken out: the linger of those that are left is that of the first of them."""
-        if not queue.uncovered:
-            if queue.timer is not None:
-                queue.timer.cancel()
-                queue.timer = None
-            if not queue and not queue.tickets and self._queues.get(queue.name) is queue:
-                del self._queues[queue.name]
-            return
-        first = queue.first
-        if first is None or queue.tickets or queue.ripe:
-            return
-        if queue.timer is not None:
-            queue.timer.cancel()
-        queue.timer = self._loop.call_at(first.arrived_at + self._linger_s, self._linger_over, queue)
 
     async def _dispatch(self, tasks: TaskGroup) -> None:
         """Start a task for each ticket, here and not where a call was submitted: a batch is nobody's in particular."""
         forget_deadline()
-        while True:
+        while not self._ended:
             await self._called.wait()
             self._called: anyio.Event = anyio.Event()
             while self._tickets:
-                tasks.start_soon(self._tickets.popleft().carry, name="micro-batch")
+                self._carried += 1
+                tasks.start_soon(self._carry, self._tickets.popleft(), name="micro-batch")
+
+    async def _carry(self, carrying: Carrying) -> None:
+        try:
+            await carrying.carry()
+        finally:
+            self._carried -= 1
 
     def _guarded(self, step: Callable[..., None], *args: object) -> None:
         """A step in a callback of the loop, where nobody would see an error: all who wait get it."""
@@ -422,8 +325,7 @@ class MicroBatch:
     async def __aenter__(self) -> Self:
         if self._tasks is not None:
             raise ConfigurationError("a micro-batcher is opened once; call hubspot.micro_batch() again for another")
-        self._loop = asyncio.get_running_loop()
-        self._drained = anyio.Event()
+        self._loop = self._departures.loop = asyncio.get_running_loop()
         self._called = anyio.Event()
         self._tasks = anyio.create_task_group()
         await self._tasks.__aenter__()
@@ -435,33 +337,36 @@ class MicroBatch:
     ) -> None:
         tasks = cast("TaskGroup", self._tasks)
         cancelled = isinstance(error, anyio.get_cancelled_exc_class())
-        self._closing = self._spacing.ends = True
+        self._closing = True
         try:
             if not cancelled:
-                await self._drain()
+                self._departures.send_all()
+                await self._waiting.nobody()
         finally:
-            # Left are tickets without anybody who waits, or, after a cancel, everything.
             self._ended = True
-            tasks.cancel_scope.cancel()
+            self._departures.stop()
+            self._tickets.clear()
+            self._called.set()
+            if self._carried:  # tickets without anybody who waits, or, after a cancel, everything
+                tasks.cancel_scope.cancel()
             try:
                 # An error of the block is not the group's: given to it, it would come back in an ExceptionGroup.
                 await tasks.__aexit__(*((kind, error, trace) if cancelled else (None, None, None)))
             finally:
-                self._forget()
+                self._waiting.stop()
+                self._waiting.tell_all(lambda job: NotSent(None, job.entry.ordinal, "cancelled"))
 
-    async def _drain(self) -> None:
-        """Send what waits at once, and wait until everybody has been told."""
-        for queue in tuple(self._queues.values()):
-            if queue.uncovered and not queue.ripe:
-                queue.ripe = True
-                self._ripe.append(queue)
-        self._send_ripe()
-        if self._waiting:
-            await self._drained.wait()
 
-    def _forget(self) -> None:
-        self._waiting.stop()
-        for timer in (self._paced, *(queue.timer for queue in self._queues.values())):
-            if timer is not None:
-                timer.cancel()
-        self._waiting.tell_all(lambda job: NotSent(job, job.entry.ordinal, "cancelled"))
+_CREATE: Final = ("create",)
+_ARCHIVE: Final = ("archive",)
+
+
+def _need_time(left_s: float, wait_s: float) -> None:
+    """Raise DeadlineExceeded at once for a call that can not be in time."""
+    if left_s <= wait_s:
+        raise DeadlineExceeded(
+            f"HubSpot's quota has no room for another {wait_s:.1f} s at least, and the call has "
+            f"{max(0.0, left_s):.1f} s left; nothing was sent",
+            sent=False,
+            timeout=True,
+        )

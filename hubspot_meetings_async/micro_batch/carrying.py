@@ -16,7 +16,7 @@ from typing import Any, cast
 import anyio
 import msgspec
 
-from ..bulk.account import Account, Told
+from ..bulk.account import Account
 from ..bulk.batches import Batch
 from ..bulk.carrier import Carrier
 from ..bulk.events import RunWatch
@@ -27,7 +27,8 @@ from ..errors import Conflict, HubSpotError, TransportFailed
 from ..inputs import Entry
 from ..models import BatchResponse
 from ..wire import Trail
-from .queues import Broken, Job, Queue, Recent
+from .queues import Job, Queue, Recent
+from .waiting import Waiting
 
 __all__ = ["Carrying"]
 
@@ -45,6 +46,7 @@ class Carrying:
         *,
         run_id: str,
         watch: RunWatch | None,
+        waiting: Waiting,
         on_bound: Callable[[Queue], None],
         on_released: Callable[[Job], None],
         created: Recent,
@@ -54,11 +56,14 @@ class Carrying:
     ) -> None:
         self._queue = queue
         self._operation = queue.kind.operation
+        self._waiting = waiting
         self._on_bound = on_bound
         self._on_released = on_released
         self._created = created
         self._bound = False
         self._entries: list[Entry] = []
+        self._jobs: dict[int, Job] = {}
+        """What was ever in it, by ordinal."""
         self._flight = Flight(0, [Piece(Batch(0, self._entries))], deadline_at=math.inf)
         self._flight.trail.run_id = run_id
         self._account = Account(
@@ -76,7 +81,7 @@ class Carrying:
 
     async def carry(self) -> None:
         """Carry the batch until each of its jobs is told its outcome."""
-        flight = self._flight
+        flight, operation = self._flight, self._operation
         error: BaseException | None = None
         self._account.began_at = anyio.current_time()
         if self._account.watch is not None:
@@ -88,7 +93,10 @@ class Carrying:
             carrier = self._carrier()
             while flight.pieces:
                 if (told := await carrier.advance(flight)) is not None:
-                    self._tell(told)
+                    self._waiting.tell(
+                        self._jobs, self._its_own(told.outcomes) if operation.key_is_unique else told.outcomes
+                    )
+                    self._account.told(told)
                 self._drop_the_gone()
                 flight.pieces = deque(piece for piece in flight.pieces if piece.entries)
         except _NobodyWaits:
@@ -107,6 +115,10 @@ class Carrying:
             self._release(entry for piece in flight.pieces for entry in piece.entries)
             if self._account.watch is not None:
                 self._account.watch.ended(self._report(), error)
+            # These know who carries them, and rings would wait for the garbage collector with all records.
+            self._jobs.clear()
+            flight.trail.before_send = None
+            del self._account
 
     def in_doubt(self, entry: Entry) -> bool:
         """Whether this entry may be done without an answer that says so."""
@@ -150,8 +162,7 @@ class Carrying:
                 NotSent(entry.record, entry.ordinal, "stopped", error) for entry in self._entries
             ]
             self._account.report.count(outcomes)
-            for outcome in outcomes:
-                outcome.record.tell(outcome)
+            self._waiting.tell(self._jobs, outcomes)
             return error
         return None
 
@@ -173,7 +184,7 @@ class Carrying:
         return self._operation.inputs.body(self._entries)
 
     def _take(self) -> None:
-        self._queue.take(self._entries, self)
+        self._queue.take(self._entries, self._jobs, self)
         if not self._bound:
             self._bound = True
             self._on_bound(self._queue)
@@ -183,21 +194,17 @@ class Carrying:
     def _drop_the_gone(self) -> None:
         """Carry no further what nobody waits for any more. What has left is as unknown as after any cancel."""
         for piece in self._flight.pieces:
-            gone = [entry for entry in piece.entries if not entry.record.waiting]
+            gone = [entry for entry in piece.entries if not self._jobs[entry.ordinal].waiting]
             if not gone:
                 continue
             entries = cast("list[Entry]", piece.batch.entries)  # that of `take`, or a part of it
-            entries[:] = [entry for entry in piece.entries if entry.record.waiting]
+            entries[:] = [entry for entry in piece.entries if self._jobs[entry.ordinal].waiting]
             self._release(gone)
 
     # ---- the way back
 
-    def _tell(self, told: Told) -> None:
-        by_key = self._operation.key_is_unique
-        for outcome in told.outcomes:
-            job: Job = outcome.record
-            job.tell(self._if_its_own(outcome) if by_key else outcome)
-        self._account.told(told)
+    def _its_own(self, outcomes: list[Outcome[Any, Any]]) -> list[Outcome[Any, Any]]:
+        return [self._if_its_own(outcome) for outcome in outcomes]
 
     def _if_its_own(self, outcome: Outcome[Any, Any]) -> Outcome[Any, Any]:
         """A meeting that was found by its key is not this job's if it was told to another one before."""
@@ -215,12 +222,12 @@ class Carrying:
 
     def _release(self, entries: Iterable[Entry]) -> None:
         """These are settled, or dropped."""
+        if self._queue.kind.key_property is None:
+            return
         for entry in entries:
-            job: Job | None = entry.record
-            if job is not None:
-                entry.record = None  # a ring of references would have to wait for the garbage collector
-                if job.key is not None:
-                    self._on_released(job)
+            job = self._jobs[entry.ordinal]
+            if job.key is not None:
+                self._on_released(job)
 
     # ---- when it can not go on
 
@@ -235,15 +242,14 @@ class Carrying:
         for piece in self._flight.pieces:
             outcomes = self._account.cut_short(self._flight, piece, "cancelled")
             self._account.report.count(outcomes)
-            for outcome in outcomes:
-                outcome.record.tell(outcome)
+            self._waiting.tell(self._jobs, outcomes)
 
     def _fail(self, bug: Exception) -> None:
         if not self._bound:
-            self._queue.take(self._entries, self)
+            self._queue.take(self._entries, self._jobs, self)
         for piece in self._flight.pieces:
             for entry in piece.entries:
-                entry.record.tell(Broken(bug))
+                self._waiting.broke(self._jobs[entry.ordinal], bug)
 
 
 def _nothing() -> None:

@@ -5,8 +5,9 @@ This module knows the kinds of calls that can travel together. It must not know 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 from ..bulk.operation import Doubt, Operation
 from ..errors import ConfigurationError
@@ -40,6 +41,11 @@ class Kinds:
         self._properties = properties
         self._key_property = key_property
         self._create_inputs = Inputs.create(key_property=key_property)
+
+    def of(self, operation: str, *options: Any) -> Kind:
+        """By the name of the operation, with what tells its calls apart. Raises: ConfigurationError."""
+        make: Callable[..., Kind] = getattr(self, operation)
+        return make(*options)
 
     def create(self) -> Kind:
         """Creates, by the batcher's key property if it has one."""

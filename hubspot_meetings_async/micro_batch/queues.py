@@ -12,11 +12,13 @@ from collections.abc import Awaitable, Callable
 from enum import Enum
 from typing import Any, Final, Protocol
 
-from ..bulk.operation import Operation
-from ..bulk.outcomes import Outcome
-from ..inputs import Entry
+from msgspec import Struct
 
-__all__ = ["Broken", "Carriage", "Job", "Keys", "Kind", "Place", "Queue", "Recent", "Told"]
+from ..bulk.operation import Operation
+from ..inputs import Entry
+from .calls import Call
+
+__all__ = ["Broken", "Carriage", "Job", "Keys", "Kind", "Place", "Queue", "Recent"]
 
 
 _REMEMBERED: Final = 5_000
@@ -68,45 +70,30 @@ class Kind:
         self.begin = begin
 
 
-Told = asyncio.Future[Outcome[Any, Any] | Broken]
-"""Where one task waits for the outcome."""
+_QUEUED: Final = Place.QUEUED
+_TAKEN: Final = Place.TAKEN
+# By themselves: to ask an Enum for its member takes as long as a place in a queue.
 
 
-class Job:
-    """One input on its way. `waiting` tasks want its outcome: one, or several that read the same."""
+class Job(Struct, eq=False, gc=False):
+    """One input on its way. `call` waits for its outcome, and `others` that read the same; `waiting` counts those that
+    still do. No two writes with the same `key` may be in flight; None once it is given back."""
 
-    __slots__ = ("_first", "_others", "arrived_at", "carriage", "entry", "key", "place", "queue", "size", "waiting")
+    entry: Entry
+    queue: Queue
+    size: int
+    call: Call[Any]
+    key: tuple[str, str] | None = None
+    others: list[Call[Any]] | None = None
+    waiting: int = 1
+    place: Place = Place.PARKED
+    arrived_at: float = 0.0
+    carriage: Carriage | None = None
 
-    def __init__(self, entry: Entry, queue: Queue) -> None:
-        self.entry = entry
-        entry.record = self  # so that an outcome names its job
-        self.queue = queue
-        self.size = len(entry.encoded) + 1
-        self.arrived_at = 0.0
-        self.place = Place.PARKED
-        self.carriage: Carriage | None = None
-        self.waiting = 0
-        name = queue.kind.key_property
-        self.key = None if name is None or entry.key is None else (name, entry.key)
-        """What no two writes in flight may share; None once it is given back."""
-        self._first: Told | None = None
-        self._others: list[Told] | None = None
-
-    def awaited_by(self, told: Told) -> None:
+    def awaited_by(self, call: Call[Any]) -> None:
         """One more task wants to know."""
         self.waiting += 1
-        if self._first is None:
-            self._first = told
-        else:
-            self._others = [*(self._others or ()), told]
-
-    def tell(self, outcome: Outcome[Any, Any] | Broken) -> None:
-        """Give the outcome to everybody who waits for it."""
-        if self._first is not None and not self._first.done():
-            self._first.set_result(outcome)
-        for told in self._others or ():
-            if not told.done():
-                told.set_result(outcome)
+        self.others = [*(self.others or ()), call]
 
 
 class Queue:
@@ -115,81 +102,108 @@ class Queue:
     def __init__(self, kind: Kind, name: object, *, max_inputs: int, max_bytes: int) -> None:
         self.kind = kind
         self.name = name
-        self.tickets = 0
+        self.entry = kind.operation.inputs.entry
+        """Forms an input."""
         self.ripe = False
         """Whether it stands in line for a ticket."""
         self.timer: asyncio.TimerHandle | None = None
-        self.shared: dict[str, Job] = {}
+        self.shared: dict[str, Job] | None = {} if kind.operation.name == "read" else None
         """Reads that wait here, by key: who wants the same joins them."""
         self._max_inputs = min(max_inputs, kind.operation.inputs.max_inputs)
         self._max_bytes = max_bytes
         self._jobs: deque[Job] = deque()
         self._waiting = 0
         self._bytes = 0
+        self.tickets = 0
 
     def __len__(self) -> int:
         return self._waiting
 
+    @property
+    def tickets(self) -> int:
+        """Requests under way that will take from its front."""
+        return self._tickets
+
+    @tickets.setter
+    def tickets(self, number: int) -> None:
+        self._tickets = number
+        # What they cover, and what would be one batch more: every job that comes asks for it.
+        self._covered_inputs, self._covered_bytes = number * self._max_inputs, number * self._max_bytes
+        self._full_inputs = self._covered_inputs + self._max_inputs
+        self._full_bytes = self._covered_bytes + self._max_bytes
+
+    def key_of(self, key: str) -> tuple[str, str] | None:
+        """What no two writes in flight may share, for the key of an input."""
+        name = self.kind.key_property
+        return None if name is None else (name, key)
+
     def join(self, job: Job, arrived_at: float) -> bool:
         """Take the last place. True when it is the first to need another ticket, or completes a batch."""
-        job.place, job.arrived_at = Place.QUEUED, arrived_at
+        job.place, job.arrived_at = _QUEUED, arrived_at
         self._jobs.append(job)
         self._waiting += 1
         self._bytes += job.size
-        return (self.timer is None and not self.ripe and self.uncovered) or self.full
+        if self._waiting >= self._full_inputs or self._bytes >= self._full_bytes:
+            return True
+        return self.timer is None and not self.ripe and self.uncovered
 
     def leave(self, job: Job) -> None:
         """Nobody wants it any more."""
-        self._out(job, Place.GONE)
+        job.place = Place.GONE
+        self._waiting -= 1
+        self._bytes -= job.size
         if not self._waiting:
             self._jobs.clear()
+        if self.shared is not None:
+            self.forget(job)
 
-    def take(self, entries: list[Entry], carriage: Carriage) -> None:
-        """Move jobs from the front to `entries`, as many as fit into a batch with those."""
+    def take(self, entries: list[Entry], jobs: dict[int, Job], carriage: Carriage) -> None:
+        """Move jobs from the front to `entries`, as many as fit into a batch with those, and to `jobs` by ordinal."""
         size = sum(len(entry.encoded) + 1 for entry in entries)
-        jobs = self._jobs
-        while jobs:
-            job = jobs[0]
-            if job.place is not Place.QUEUED:
-                jobs.popleft()
-                continue
-            if len(entries) >= self._max_inputs or (entries and size + job.size > self._max_bytes):
-                return
-            jobs.popleft()
-            self._out(job, Place.TAKEN)
-            job.carriage = carriage
-            entries.append(job.entry)
-            size += job.size
+        before, waiting = size, self._jobs
+        while waiting:
+            job = waiting[0]
+            if job.place is _QUEUED:
+                if len(entries) >= self._max_inputs or (entries and size + job.size > self._max_bytes):
+                    break
+                job.place, job.carriage = _TAKEN, carriage
+                entry = job.entry
+                entries.append(entry)
+                jobs[entry.ordinal] = job
+                size += job.size
+                self._waiting -= 1
+                if self.shared is not None:
+                    self.forget(job)
+            waiting.popleft()
+        self._bytes -= size - before
 
     @property
     def first(self) -> Job | None:
         """Whose turn it is."""
-        while self._jobs and self._jobs[0].place is not Place.QUEUED:
+        while self._jobs and self._jobs[0].place is not _QUEUED:
             self._jobs.popleft()
         return self._jobs[0] if self._jobs else None
 
     @property
     def full(self) -> bool:
         """Whether there is a whole batch beyond what tickets will take."""
-        beyond = self.tickets + 1
-        return self._waiting >= beyond * self._max_inputs or self._bytes >= beyond * self._max_bytes
+        return self._waiting >= self._full_inputs or self._bytes >= self._full_bytes
 
     @property
     def has_room(self) -> bool:
         """Whether tickets will take one more."""
-        return self._waiting < self.tickets * self._max_inputs and self._bytes < self.tickets * self._max_bytes
+        return self._waiting < self._covered_inputs and self._bytes < self._covered_bytes
 
     @property
     def uncovered(self) -> bool:
         """Whether there is more than tickets will take."""
-        return self._waiting > self.tickets * self._max_inputs or self._bytes > self.tickets * self._max_bytes
+        return self._waiting > self._covered_inputs or self._bytes > self._covered_bytes
 
-    def _out(self, job: Job, place: Place) -> None:
-        job.place = place
-        self._waiting -= 1
-        self._bytes -= job.size
-        if self.shared.get(job.entry.key or "") is job:
-            del self.shared[job.entry.key or ""]
+    def forget(self, job: Job) -> None:
+        """Nobody joins this read any more."""
+        key, shared = job.entry.key or "", self.shared or {}
+        if shared.get(key) is job:
+            del shared[key]
 
 
 class Recent:
@@ -215,9 +229,12 @@ class Keys:
     def __init__(self) -> None:
         self._busy: dict[tuple[str, str], deque[Job] | None] = {}
 
-    def has_free(self, job: Job) -> bool:
-        """Whether nobody has the job's key."""
-        return job.key is None or job.key not in self._busy
+    def __len__(self) -> int:
+        return len(self._busy)
+
+    def has_free(self, key: tuple[str, str] | None) -> bool:
+        """Whether nobody has this key."""
+        return key is None or key not in self._busy
 
     def claim(self, job: Job) -> bool:
         """Take the job's key; False when another has it, behind which it waits now."""

@@ -402,7 +402,7 @@ class TestWhenItFails:
 
         async def scenario() -> list[Any]:
             batch = micro_batch(hubspot, limiter=gate)
-            batch._spacing._quota = lambda: 1 / 0  # type: ignore[assignment,return-value]
+            batch._departures._spacing._quota = lambda: 1 / 0  # type: ignore[assignment,return-value]
             async with batch:
                 return await together([batch.create(marked(n)) for n in range(3)])
 
@@ -493,8 +493,8 @@ def test_queues_leave_nothing_behind() -> None:
                 await together([batch.read(m.id, properties=[f"p{number}"]) for m in made])
             await together([batch.update(made[0].id, marked(n)) for n in range(10)])
             await anyio.sleep(0.1)
-            assert (batch._queues, batch._keys._busy, len(batch._waiting)) == ({}, {}, 0)
-            assert (list(batch._ripe), list(batch._tickets)) == ([], [])
+            assert batch._departures.is_empty
+            assert (len(batch._waiting), list(batch._tickets), batch._carried) == (0, [], 0)
 
     run(scenario)
 
