@@ -45,6 +45,7 @@ MAX_DIGITS: Final = 20
 """Of an id."""
 
 _all_text: Final = frozenset((str,)).issuperset
+_copy: Final = dict[str, Any].copy
 _values: Final = dict[str, Any].values
 _STEADY: Final = frozenset((str, int, float, bool, type(None), datetime, date))
 _ONLY_DICTS: Final = {dict}
@@ -126,12 +127,12 @@ def changes(item: Any) -> dict[str, str] | None:
 
 def lots_of_creates(key_property: str | None) -> Lots:
     """Plain creates, known by `key_property` where there is one."""
-    return Lots(dict[str, Any].copy, partial(_is_usual, key_property), partial(_creates, key_property))
+    return Lots(_copy, partial(_is_usual, key_property), partial(_creates, key_property))
 
 
 def lots_of_upserts(id_property: str) -> Lots:
     """Plain upserts by the value of `id_property`."""
-    return Lots(dict[str, Any].copy, partial(_is_usual, id_property), partial(_upserts, id_property))
+    return Lots(_copy, partial(_is_usual, id_property), partial(_upserts, id_property))
 
 
 def _is_usual(key_property: str | None, item: Any) -> bool:
@@ -221,9 +222,9 @@ def lots_of_changes() -> Lots:
 
 
 def _copied_change(item: Any) -> dict[str, Any]:
-    copy: dict[str, Any] = dict.copy(item)
+    copy = _copy(item)
     if "properties" in copy:
-        copy["properties"] = dict.copy(copy["properties"])
+        copy["properties"] = _copy(copy["properties"])
     return copy
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Collection, Iterable, Iterator
+from functools import partial
 from itertools import islice
 from typing import Any, Final, Generic, Protocol, TypeVar
 
@@ -63,6 +64,10 @@ Accept = Callable[[F], bool]
 """Takes some in, on the loop; True when the source shall rest, since there is something to do with what came."""
 
 
+def _now(form: Forms[R, Any], kept: list[Any], item: R) -> Any:
+    return form.now(item, len(kept))
+
+
 class Source(ABC, Generic[R]):
     """Where records come from."""
 
@@ -95,7 +100,7 @@ class _Iterating(Source[R]):
         """At most so many records, formed."""
         records: list[R] = []
         kept: list[Any] = []
-        keep = form.keep or (lambda item: form.now(item, len(kept)))
+        keep = form.keep or partial(_now, form, kept)
         try:
             for item in self._some(most):
                 records.append(item)
@@ -194,7 +199,7 @@ class AsyncSource(Source[R]):
         """Record by record, a batch of them. One scope a batch, so that `stop` can end a wait for the source and
         nothing else."""
         records, kept, most = self._records, self._kept, form.room
-        keep = form.keep or (lambda item: form.now(item, len(kept)))
+        keep = form.keep or partial(_now, form, kept)
         try:
             with anyio.CancelScope() as self._scope:
                 async for item in self._source:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from itertools import repeat
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from msgspec import Struct
 
@@ -116,7 +116,10 @@ def _matched(operation: str, entries: Sequence[Entry], matched: Matched) -> list
     if operation == "create":
         return [*map(Created, records, ordinals, held)]
     kinds = [Created if seen.new else Updated for seen in matched.seen]
-    return [kind(*each) for kind, *each in zip(kinds, records, ordinals, held, strict=True)]
+    return [
+        kind(record, ordinal, meeting)
+        for kind, record, ordinal, meeting in zip(kinds, records, ordinals, cast("Any", held), strict=True)
+    ]
 
 
 def _done(operation: str, entry: Entry, meeting: Meeting, into: type[Struct] | None) -> Outcome[Any, Any]:

@@ -89,6 +89,10 @@ def _number(name: str, value: float) -> str:
     return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(float(value))
 
 
+def _nothing(_: str, value: None) -> str:
+    return ""
+
+
 def _moment(name: str, value: datetime) -> str:
     if value.tzinfo is not UTC:
         if value.utcoffset() is None:
@@ -111,7 +115,7 @@ def _listed(name: str, item: object) -> str:
 
 _WRITERS: dict[type, Callable[[str, Any], str]] = {
     str: lambda _, value: value,
-    type(None): lambda *_: "",
+    type(None): _nothing,
     bool: _number,
     int: _number,
     float: _number,
