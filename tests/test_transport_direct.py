@@ -196,12 +196,26 @@ class TestWhenItIsTaken:
             assert direct(session, "https://api.hubapi.com", limits=aiohttp.ClientTimeout()) is not None
 
     @pytest.mark.parametrize(
-        "base_url", ["ftp://host", "https://", "https://me:secret@host", "https://host?a=1", "host"]
+        "base_url",
+        ["ftp://host", "https://", "https://me:secret@host", "https://:secret@host", "https://host?a=1", "host"],
     )
     async def test_odd_addresses(self, base_url: str) -> None:
         """An address that is more than scheme, host and path is aiohttp's to judge."""
         async with aiohttp.ClientSession() as session:
             assert direct(session, base_url, limits=aiohttp.ClientTimeout()) is None
+
+    @pytest.mark.parametrize(
+        "breaking", [{"X-A": "1\r\nX-Evil: 1"}, {"X-A\r\nX-Evil": "1"}, {"authorization": "Basic x"}]
+    )
+    async def test_odd_headers_of_the_session(self, breaking: dict[str, str]) -> None:
+        """Nor do headers of all requests end their line, or come twice."""
+        async with aiohttp.ClientSession(headers=breaking) as session:
+            assert direct(session, "https://host", limits=aiohttp.ClientTimeout()) is None
+
+    async def test_a_connector_that_keeps_no_connection(self) -> None:
+        """What aiohttp adds for one is left to it."""
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as session:
+            assert direct(session, "https://host", limits=aiohttp.ClientTimeout()) is None
 
     async def test_another_aiohttp(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Another major version, or one whose parts have changed, is used the ordinary way."""

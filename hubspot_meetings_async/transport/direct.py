@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Callable, Mapping
+from functools import lru_cache
+from itertools import chain
 from types import FunctionType
 from typing import Any, Final, Protocol
 
@@ -30,17 +32,18 @@ _NAMES: Final = ("Authorization", "Content-Type")
 _TRIES: Final = 10
 _USED: Final = (
     (aiohttp.ClientRequest, "__init__", {"method", "url", "headers", "loop", "session"}),
-    (connector.BaseConnector, "connect", {"req", "traces", "timeout"}),
+    (connector.BaseConnector, "connect", {"self", "req", "traces", "timeout"}),
+    (connector.Connection, "release", {"self"}),
+    (connector.Connection, "close", {"self"}),
     (
         client_proto.ResponseHandler,
         "set_response_params",
         {"read_until_eof", "auto_decompress", "read_timeout", "read_bufsize"},
     ),
-    (client_proto.ResponseHandler, "read", set[str]()),
-    (client_proto.ResponseHandler, "start_timeout", set[str]()),
-    (connector.Connection, "release", set[str]()),
-    (connector.Connection, "close", set[str]()),
-    (aiohttp.StreamReader, "wait_eof", set[str]()),
+    (client_proto.ResponseHandler, "read", {"self"}),
+    (client_proto.ResponseHandler, "start_timeout", {"self"}),
+    (aiohttp.StreamReader, "wait_eof", {"self"}),
+    (aiohttp.StreamReader, "read_nowait", {"self"}),
 )
 """What is used of aiohttp, with the arguments."""
 
@@ -70,16 +73,21 @@ def direct(session: aiohttp.ClientSession, base_url: str, *, limits: aiohttp.Cli
     if not _known() or not _own(_ways()) or session.trace_configs or getattr(session, "_middlewares", None):
         return None
     through = session.connector
-    if through is None or type(through).connect is not aiohttp.BaseConnector.connect:
+    if through is None or through.force_close or type(through).connect is not aiohttp.BaseConnector.connect:
         return None
     try:
         url = URL(base_url, encoded=True)
-        plain = url.scheme in ("http", "https") and bool(url.host) and url.user is None and url.password is None
+        if url.scheme not in ("http", "https") or url.raw_query_string or url.raw_fragment:
+            return None
+        destination = _Destination(
+            "GET", url, headers=session.headers, loop=asyncio.get_running_loop(), session=session
+        )
     except ValueError:
         return None
-    if not plain or url.raw_query_string or url.raw_fragment or any(name in session.headers for name in _NAMES):
+    standing = destination.headers
+    # Such as name:password@ in the address makes.
+    if any(name in standing for name in _NAMES) or not all(map(_is_plain, chain(standing.keys(), standing.values()))):
         return None
-    destination = _Destination("GET", url, headers=session.headers, loop=asyncio.get_running_loop(), session=session)
     return Direct(destination, through, limits)
 
 
@@ -98,11 +106,16 @@ def _own(functions: tuple[object, ...]) -> bool:
 def _known() -> bool:
     if not aiohttp.__version__.startswith("3."):
         return False
-    for owner, name, arguments in _USED:
-        used = getattr(owner, name, None)
-        if used is None or not arguments <= set(inspect.signature(used).parameters):
-            return False
-    return True
+    return all(arguments <= _parameters(getattr(owner, name, None)) for owner, name, arguments in _USED)
+
+
+@lru_cache(64)
+def _parameters(function: Callable[..., object] | None) -> frozenset[str]:
+    return frozenset() if function is None else frozenset(inspect.signature(function).parameters)
+
+
+def _is_plain(text: str) -> bool:
+    return text.isascii() and text.isprintable()
 
 
 def _is_spoilt(connection: connector.Connection) -> bool:
@@ -186,8 +199,8 @@ class Direct:
         """The request up to its body; None if anything about it is unusual."""
         method, body = request.method, request.body
         target = f"{self._prefix}{request.path}?{request.query}" if request.query else self._prefix + request.path
-        # No space, line end or control character, and no fragment, which would not be sent.
-        if not (target.isascii() and target.isprintable()) or " " in target or "#" in target:
+        # No space, and no fragment, which would not be sent.
+        if not _is_plain(target) or " " in target or "#" in target:
             return None
         if method not in _METHODS:
             return None
@@ -198,7 +211,7 @@ class Direct:
             elif name not in _NAMES:
                 return None
             value = headers[name]
-            if not (value.isascii() and value.isprintable()):
+            if not _is_plain(value):
                 return None
             lines += f"{name}: {value}\r\n"
         # What aiohttp adds, in its order.

@@ -11,6 +11,7 @@ import io
 import ssl as ssl_module
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
+from functools import cache
 from typing import Any, Final
 
 import aiohttp
@@ -118,9 +119,7 @@ class Exchange:
         # taken, two requests counted. Its own test client switches that off the same way; there is no public switch.
         self.session._retry_connection = False  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
         self._direct = None if proxy is not None else direct(self.session, base_url, limits=timeout)
-        # As long as glibc has never seen a larger block freed, it maps and unmaps memory for each of the 256 KiB that
-        # asyncio reads into, and the pages are new each time: as dear as the rest of an exchange. Now it keeps them.
-        bytes(_LARGE_BYTES)
+        _keep_large_blocks()
 
     async def send(
         self,
@@ -185,6 +184,13 @@ class Exchange:
                 answer.close()
                 raise
             return Response(answer.status, answer.headers, body)
+
+
+@cache
+def _keep_large_blocks() -> None:
+    # As long as glibc has never seen a larger block freed, it maps and unmaps memory for each of the 256 KiB that
+    # asyncio reads into, and the pages are new each time: as dear as the rest of an exchange. Now it keeps them.
+    bytes(_LARGE_BYTES)
 
 
 def _payload(body: bytes | None, *, packed: bool) -> bytes | io.BytesIO | None:
