@@ -48,6 +48,7 @@ _all_text: Final = frozenset((str,)).issuperset
 _copy: Final = dict[str, Any].copy
 _values: Final = dict[str, Any].values
 _STEADY: Final = frozenset((str, int, float, bool, type(None), datetime, date))
+_ID_AND_PROPERTIES: Final = 2
 _ONLY_DICTS: Final = {dict}
 _ONLY_TEXT: Final = {str}
 
@@ -223,14 +224,18 @@ def lots_of_changes() -> Lots:
 
 def _copied_change(item: Any) -> dict[str, Any]:
     copy = _copy(item)
-    if "properties" in copy:
-        copy["properties"] = _copy(copy["properties"])
+    written = copy.get("properties")
+    if written is not None:
+        copy["properties"] = _copy(written)
     return copy
 
 
 def _is_change(item: Any) -> bool:
     given: object = item
-    return type(given) is dict and is_id(item.get("id")) and changes(item) is not None
+    if type(given) is not dict or not is_id(item.get("id")):
+        return False
+    written: object = _written([item])[0]
+    return type(written) is dict and _is_steady({*map(type, _values(cast("dict[str, Any]", written)))})
 
 
 def _changes(first: int, records: list[Any], copies: list[dict[str, Any]], trace_prefix: str) -> Lot | None:
@@ -240,13 +245,21 @@ def _changes(first: int, records: list[Any], copies: list[dict[str, Any]], trace
         keys: list[Any] = [*map(itemgetter("id"), copies)]
     except KeyError:
         return None
-    sent = [*map(changes, copies)]
-    if None in sent or not _are_ids(keys):
+    if not _are_ids(keys):
         return None
-    written = cast("list[dict[str, Any]]", sent)
-    body = _encoded(map(ById, keys, written, trace_ids(trace_prefix, len(records))))
+    written = _written(copies)
+    if (texts := _texts(written, written)) is None:
+        return None
+    body = _encoded(map(ById, keys, texts, trace_ids(trace_prefix, len(records))))
     tells = Telling(None, keys)
     return None if body is None else Lot(first, records, body, keys=keys, trace_prefix=trace_prefix, tells=tells)
+
+
+def _written(copies: list[dict[str, Any]]) -> list[Any]:
+    """What each writes: its `properties`, or all but the id. None for one that is not like the first."""
+    if copies[0].get("properties") is None:
+        return [{name: value for name, value in copy.items() if name != "id"} for copy in copies]
+    return [copy.get("properties") if len(copy) == _ID_AND_PROPERTIES else None for copy in copies]
 
 
 # ---- reads and archives -------------------------------------------------------------------------------------------

@@ -113,12 +113,14 @@ def settle_failure(
 def _matched(operation: str, entries: Sequence[Entry], matched: Matched) -> list[Outcome[Any, Any]]:
     records, ordinals = origins_of(entries)
     held = map(Unread, matched.ids, repeat(matched.answer))
-    if operation == "create":
+    made = [seen.new is True for seen in matched.seen] if operation == "upsert" else [operation == "create"]
+    if all(made):
         return [*map(Created, records, ordinals, held)]
-    kinds = [Created if seen.new else Updated for seen in matched.seen]
+    if not any(made):
+        return [*map(Updated, records, ordinals, held)]
     return [
-        kind(record, ordinal, meeting)
-        for kind, record, ordinal, meeting in zip(kinds, records, ordinals, cast("Any", held), strict=True)
+        (Created if new else Updated)(record, ordinal, meeting)
+        for new, record, ordinal, meeting in zip(made, records, ordinals, cast("Any", held), strict=True)
     ]
 
 
