@@ -4,6 +4,7 @@ import asyncio
 import random
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -30,7 +31,7 @@ from hubspot_meetings_async.errors import (
     Unauthorized,
     UnexpectedResponse,
 )
-from hubspot_meetings_async.limiter import Lane, Limiter, QuotaStats
+from hubspot_meetings_async.limiter import Lane, Limiter, QuotaGate, QuotaStats, Slot
 from hubspot_meetings_async.wire import Quota, Replay, Request, Response, Trail
 
 from . import sampling
@@ -185,6 +186,7 @@ class Setting:
         self,
         *script: Step,
         book: Book | None = None,
+        gate: QuotaGate | None = None,
         search: Book | None = None,
         auth: Any = None,
         call_s: float | None = None,
@@ -193,7 +195,7 @@ class Setting:
         self.wire = Wire(*script)
         self.book = book or Book()
         self.trail = Trail()
-        gates: dict[Quota, tuple[Limiter, ...]] = {Quota.STANDARD: (self.book,)}
+        gates: dict[Quota, tuple[Limiter, ...]] = {Quota.STANDARD: (gate or self.book,)}
         if search is not None:
             gates[Quota.SEARCH] = (search, self.book)
         self.caller = Caller(
@@ -842,3 +844,60 @@ class TestTrail:
         setting = Setting(closed)
         assert isinstance(failure(setting, Replay.IF_NOT_DONE), ConfigurationError)
         assert not setting.trail.in_doubt
+
+
+@pytest.mark.parametrize("lane", list(Lane))
+@pytest.mark.parametrize(
+    ("step", "in_use"), [(never_sent, 0), (never_answered, 1), (never_complete, 1), (OK, 1), (REFUSED, 0)]
+)
+def test_slots_taken_at_once_are_left(step: Step, in_use: int, lane: Lane) -> None:
+    """However an attempt ends that had not to wait for its slot, no slot stays in flight: one that was used rests, any
+    other is free."""
+    gate = QuotaGate(limit=10, assumed=False, probe_first=False)
+    setting = Setting(OK, step, gate=gate, attempts=1)
+
+    async def scenario(rng: random.Random) -> None:
+        await setting.call(lane=lane)  # from whose call on bulk's pace is known
+        with anyio.move_on_after(0.5), suppress(TransportFailed):
+            await setting.call(lane=lane)
+        stats = gate.stats()
+        assert (stats.in_flight, stats.in_use) == (0, 1 + in_use)
+
+    run_virtual(scenario)
+
+
+def test_slots_taken_at_once_are_left_while_it_is_written_down() -> None:
+    """The same between the slot and the first byte."""
+    gate = QuotaGate(limit=10, assumed=False, probe_first=False)
+    setting = Setting(OK, gate=gate)
+    setting.trail.before_send = anyio.sleep_forever
+
+    async def scenario(rng: random.Random) -> None:
+        with anyio.move_on_after(0.5):
+            await setting.call()
+        assert (gate.stats().granted_interactive, gate.stats().in_flight, gate.stats().in_use) == (1, 0, 0)
+
+    run_virtual(scenario)
+
+
+class Counting(QuotaGate):
+    """A gate that somebody made his own."""
+
+    asked = 0
+
+    def slot(self, lane: Lane, *, at_head: bool = False) -> AbstractAsyncContextManager[Slot]:
+        self.asked += 1
+        return super().slot(lane, at_head=at_head)
+
+
+def test_what_others_make_of_a_gate_is_asked() -> None:
+    """A subclass of `QuotaGate` sees every call in its `slot()`."""
+    gate = Counting(probe_first=False)
+    setting = Setting(OK, gate=gate)
+
+    async def scenario(rng: random.Random) -> None:
+        for _ in range(3):
+            await setting.call()
+
+    run_virtual(scenario)
+    assert gate.asked == 3

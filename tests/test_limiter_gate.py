@@ -12,7 +12,8 @@ import anyio
 import pytest
 
 from hubspot_meetings_async.errors import ConfigurationError, DailyLimitExceeded
-from hubspot_meetings_async.limiter import Lane, Limiter, Limits, NoLimit, QuotaGate, search_gate
+from hubspot_meetings_async.limiter import Lane, Limiter, Limits, NoLimit, QuotaGate, search_gate, slot_at_once
+from hubspot_meetings_async.limiter.pacing import Pacer
 
 from .virtual_time import run_virtual
 
@@ -168,6 +169,146 @@ class TestSlots:
         virtually(scenario)
 
 
+class Mine(QuotaGate):
+    """A gate that somebody made his own; what he wants to see of calls goes through `slot()`."""
+
+
+class TestAtOnce:
+    """`slot_at_once`: the slot of `slot()`, where that would not wait."""
+
+    @pytest.mark.parametrize("lane", [INTERACTIVE, BULK])
+    def test_is_a_slot(self, lane: Lane) -> None:
+        """It counts for its lane, rests when it was answered, and is free at once when nothing was sent."""
+
+        async def scenario() -> None:
+            gate, loop = gate_of(), asyncio.get_running_loop()
+            await Caller(gate).call("a", lane)  # from whose call on the pace is known
+            for answered in (True, False):
+                slot = slot_at_once(gate, lane, loop)
+                assert slot is not None
+                assert gate.stats().in_flight == 1
+                if answered:
+                    slot.written()
+                    slot.answered({})
+                slot.leave()
+                stats = gate.stats()
+                assert (stats.in_flight, stats.in_use) == (0, 2)
+            granted = (stats.granted_interactive, stats.granted_bulk)
+            assert granted == ((3, 0) if lane is INTERACTIVE else (0, 3))
+
+        virtually(scenario)
+
+    @pytest.mark.parametrize("why", ["full", "shut", "probing", "queue", "day", "reserve"])
+    def test_who_would_wait(self, why: str) -> None:
+        """None, and nothing is taken, where a call waits, has to wait its turn, or goes to see."""
+
+        async def scenario() -> None:
+            gate = gate_of(reserve=2 if why == "reserve" else 0, bulk_share=0.0, probe_first=why == "probing")
+            loop, lane = asyncio.get_running_loop(), BULK if why == "reserve" else INTERACTIVE
+            caller = Caller(gate)
+            calls: list[asyncio.Task[None]] = []
+            if why == "shut":
+                await caller.call("a", refused={"retry_after_s": 1.0})
+            if why == "day":
+                await caller.call("a", refused={"policy": "DAILY"})
+            if why in ("full", "queue"):
+                calls = [asyncio.create_task(caller.call(name)) for name in ("abc" if why == "full" else "abcd")]
+            if why == "reserve":
+                calls = [asyncio.create_task(caller.call("a", BULK))]
+            await asyncio.sleep(0.01)
+            before = gate.stats()
+            assert slot_at_once(gate, lane, loop) is None
+            assert gate.stats() == before
+            await asyncio.gather(*calls)
+
+        virtually(scenario)
+
+    def test_bulk_without_a_token(self) -> None:
+        """Bulk calls beyond the burst wait for their token as ever."""
+
+        async def scenario() -> None:
+            gate, loop = gate_of(limit=100, bulk_rate=1.0, bulk_burst=2), asyncio.get_running_loop()
+            await Caller(gate).call("a", BULK, takes_s=0)
+            slots = [slot_at_once(gate, BULK, loop) for _ in range(3)]
+            assert [slot is not None for slot in slots] == [True, False, False]
+
+        virtually(scenario)
+
+    def test_while_another_waits_for_its_token(self) -> None:
+        """A bulk call does not overtake the one that has a slot and no token yet; an interactive one may."""
+
+        async def scenario() -> None:
+            gate, loop = gate_of(limit=100, bulk_rate=1.0, bulk_burst=1), asyncio.get_running_loop()
+            caller = Caller(gate)
+            calls = [asyncio.create_task(caller.call("B", BULK)) for _ in range(2)]
+            await asyncio.sleep(0.05)
+            assert len(caller.granted) == 1
+            assert slot_at_once(gate, BULK, loop) is None
+            slot = slot_at_once(gate, INTERACTIVE, loop)
+            assert slot is not None
+            slot.leave()
+            await asyncio.gather(*calls)
+
+        virtually(scenario)
+
+    def test_limiters_of_others(self) -> None:
+        """Whoever is no plain `QuotaGate` is asked for a slot by `slot()`."""
+
+        async def scenario() -> None:
+            loop = asyncio.get_running_loop()
+            assert slot_at_once(NoLimit(), INTERACTIVE, loop) is None
+            assert slot_at_once(Mine(probe_first=False), INTERACTIVE, loop) is None
+            assert slot_at_once(gate_of(), INTERACTIVE, loop) is not None
+
+        virtually(scenario)
+
+    def test_second_loop_refused(self) -> None:
+        """A gate belongs to one loop in this way too."""
+        gate = gate_of()
+
+        async def scenario() -> None:
+            slot_at_once(gate, INTERACTIVE, asyncio.get_running_loop())
+
+        virtually(scenario)
+        with pytest.raises(ConfigurationError, match="another event loop"):
+            virtually(scenario)
+
+
+class TestPacer:
+    def test_take(self) -> None:
+        """A token is taken where one is there; what is owed is paid along with it, or not taken at all."""
+
+        async def scenario() -> None:
+            pacer = Pacer(1.0, 3)
+            assert not pacer.take()  # it has no bucket yet
+            await pacer.wait()
+            pacer.owe(5)
+            pacer.owe(5)
+            assert not pacer.take()
+            assert pacer.take(pay=False)
+            assert pacer.owed == 2
+            await asyncio.sleep(2.5)
+            assert pacer.take()
+            assert pacer.owed == 0
+            assert not pacer.take()
+
+        virtually(scenario)
+
+    def test_change_of_pace(self) -> None:
+        """With another pace comes another bucket, for which `wait` is asked."""
+
+        async def scenario() -> None:
+            pacer = Pacer(1.0, 3)
+            await pacer.wait()
+            pacer.pace(2.0)
+            assert not pacer.take()
+            await pacer.wait()
+            await asyncio.sleep(0.1)  # the new bucket begins with what the old one had, rounded down
+            assert pacer.take()
+
+        virtually(scenario)
+
+
 class TestOrder:
     def run_order(self, gate: QuotaGate, entries: list[tuple[str, Lane, bool]]) -> str:
         caller = Caller(gate)
@@ -318,6 +459,19 @@ class TestPacing:
             assert await bulk_takes_s(100, 0.0) >= 9.9
             # The slots of its share are not held back, so that it can not be starved this way.
             assert await bulk_takes_s(5, 0.2) == about(1.8, abs=0.05)
+
+        virtually(scenario)
+
+    def test_limit_learned_by_interactive_calls(self) -> None:
+        """Bulk begins at the pace of the limit that is known by then."""
+
+        async def scenario() -> None:
+            caller = Caller(QuotaGate(limit=100, probe_first=False, bulk_rate=1.0, bulk_burst=1))
+            await caller.call("i", headers=quota(200, 199), takes_s=0)
+            async with asyncio.TaskGroup() as tasks:
+                for _ in range(3):
+                    tasks.create_task(caller.call("B", BULK, takes_s=1.0))
+            assert [at for name, at in caller.granted if name == "B"] == about([0, 0.05, 0.1], abs=1e-3)
 
         virtually(scenario)
 

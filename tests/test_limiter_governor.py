@@ -37,6 +37,23 @@ class TestHeaders:
         """A header that is no number is as good as none."""
         assert HeaderReader().read({"X-HubSpot-RateLimit-Max": word}) == (None,) * 5
 
+    def test_the_day_only_whole(self) -> None:
+        """The day's limit without what is left of it says nothing."""
+        assert HeaderReader().read({"X-HubSpot-RateLimit-Daily": "625000"}).daily_limit is None
+
+    def test_each_answer_anew(self) -> None:
+        """Whatever changes between two answers is read; what does not, is the reading of before."""
+        reader, headers = HeaderReader(), {"X-HubSpot-RateLimit-Max": "190", "X-HubSpot-RateLimit-Remaining": "12"}
+        before = reader.read(headers)
+        assert reader.read(dict(headers)) is before
+        for name in ("Max", "Remaining", "Interval-Milliseconds", "Daily-Remaining", "Daily"):
+            headers[f"X-HubSpot-RateLimit-{name}"] = "7"
+            after = reader.read(headers)
+            assert after != before
+            assert after == HeaderReader().read(headers)
+            before = after
+        assert reader.read({}) == (None,) * 5
+
     def test_negative_is_none_left(self) -> None:
         """HubSpot's count may go below zero; that means zero."""
         assert HeaderReader().read({"X-HubSpot-RateLimit-Remaining": "-3"}).remaining == 0
@@ -127,6 +144,17 @@ class TestForeignUse:
             foreign.ended(at, at)
         foreign.observe(60.0, 0.5, 150)
         assert foreign.hold(60.0) == 0
+
+    def test_thousands_of_calls(self) -> None:
+        """A log that is cut again and again tells the same as one that never is."""
+        foreign, at = ForeignUse(WINDOW_S), 0.0
+        for _ in range(5_000):
+            at += 0.02
+            foreign.sent += 1
+            foreign.ended(at, at)
+        for surplus in (0, 3):
+            foreign.observe(at + 0.1, at + 0.01, 500 + surplus)
+            assert foreign.hold(at + 0.1) == surplus
 
 
 class TestStampJitter:
@@ -300,6 +328,24 @@ class TestDailyBudget:
         assert daily.takes_probe(911.0)
         daily.passed(911.0)
         assert not daily.blocks(Lane.BULK)
+
+    def test_quiet(self) -> None:
+        """Whatever is heard: until it says, no lane is blocked and no new day comes."""
+        daily, midnight = DailyBudget(0.10), datetime(2026, 1, 1, tzinfo=UTC)
+        quiet: list[float] = []
+        for hear in (
+            lambda: daily.observe(1000, 500, 0.0),
+            lambda: daily.learn_reset(midnight, 100.0, 10.0),
+            lambda: daily.observe(1000, 100, 11.0),
+            lambda: daily.observe(1000, 101, 12.0),
+            lambda: daily.refuse(13.0),
+            lambda: daily.passed(14.0),
+            lambda: daily.new_day(110.0),
+        ):
+            hear()
+            quiet.append(daily.quiet_until)
+            assert (daily.quiet_until == -math.inf) == daily.blocks(Lane.BULK)
+        assert quiet == [math.inf, 110.0, -math.inf, 110.0, -math.inf, 110.0, math.inf]
 
     def test_new_day(self) -> None:
         """At the reset everything known of the day is forgotten, once."""

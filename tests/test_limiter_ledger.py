@@ -74,6 +74,28 @@ class TestRollingWindow:
         assert (ledger.in_use, ledger.in_use_interactive, ledger.in_use_bulk) == (2, 0, 2)
         assert "in_use=2" in repr(ledger)
 
+    def test_settled_out_of_order(self) -> None:
+        """A slot that was stamped before others comes free before them, though it was settled later."""
+        ledger = SlotLedger(WINDOW_S)
+        for lane, stamped_by in ((Lane.BULK, 3.0), (Lane.INTERACTIVE, 5.0), (Lane.BULK, 1.0), (Lane.BULK, 4.0)):
+            ledger.charge(lane, stamped_by)
+        left: list[tuple[int, int]] = []
+        for now in (11.5, 13.5, 14.5, 15.5):
+            ledger.expire(now)
+            left.append((ledger.in_use, ledger.in_use_interactive))
+        assert left == [(3, 1), (2, 1), (1, 1), (0, 0)]
+
+    def test_resized(self) -> None:
+        """A window of another length is that of the slots settled from then on."""
+        ledger = SlotLedger(WINDOW_S)
+        ledger.charge(Lane.BULK, 0.0)
+        ledger.resize(2.0)
+        ledger.charge(Lane.BULK, 1.0)
+        ledger.expire(3.5)
+        assert ledger.in_use == 1
+        ledger.expire(10.5)
+        assert ledger.in_use == 0
+
 
 class TestFreeIn:
     def test_each_place(self) -> None:

@@ -69,7 +69,9 @@ class SlotLedger:
     def give_back(self, lane: Lane) -> None:
         """A slot in flight was never used: it is free at once."""
         self.in_flight -= 1
-        self._free(lane is INTERACTIVE)
+        self.in_use -= 1
+        if lane is INTERACTIVE:
+            self.in_use_interactive -= 1
 
     def settle(self, lane: Lane, stamped_by: float) -> None:
         """A slot in flight was used, and stamped no later than `stamped_by`: it rests one window from there."""
@@ -84,7 +86,9 @@ class SlotLedger:
         """Free the slots whose window has passed."""
         resting = self._resting
         while resting and resting[0][0] <= now:
-            self._free(resting.popleft()[1])
+            self.in_use -= 1
+            if resting.popleft()[1]:
+                self.in_use_interactive -= 1
 
     def charge(self, lane: Lane, stamped_by: float) -> None:
         """A request left that had no slot of its own; one is in use for it all the same, if need be above the limit."""
@@ -103,11 +107,6 @@ class SlotLedger:
         # A slot that is in flight or not yet taken rests a whole window from now, and so comes after all that rest.
         first_s = self._resting[place][0] - now if place < len(self._resting) else cycle_s
         return max(0.0, first_s) + rounds * cycle_s
-
-    def _free(self, interactive: bool) -> None:
-        self.in_use -= 1
-        if interactive:
-            self.in_use_interactive -= 1
 
     def __repr__(self) -> str:
         return f"<SlotLedger in_use={self.in_use} in_flight={self.in_flight} interactive={self.in_use_interactive}>"

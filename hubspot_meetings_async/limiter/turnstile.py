@@ -36,6 +36,8 @@ LATE_STAMP_S = 1.0
 _MEAN_WEIGHT = 0.02
 # What a bet on the learned jitter of stamps must gain, as part of the window. Less is not worth a 429 now and then.
 _WORTH_A_BET = 0.005
+# Answers are slow when a slot's wait for them, as part of the window, costs more than the goal of 99 % allows.
+_SLOW = 2 * _WORTH_A_BET
 # From the fourth window on bulk is spread evenly.
 _EVEN_AFTER_WINDOWS = 3
 # The pace makes up for interactive calls up to this part of the limit; a flood is kept off by the share instead.
@@ -82,8 +84,6 @@ class Turnstile:
         self._pacing: Turn | None = None
         self._busy_s = 0.0
         self._answer_s = 0.0
-        # True when answers take so long that a slot's wait for them costs more than the goal of 99 % allows.
-        self._slow_from_s = 2 * _WORTH_A_BET * window_s
         self._slow = False
         self._headers = HeaderReader()
         self.clock = LoopClock(self.dispatch)
@@ -142,7 +142,7 @@ class Turnstile:
         now = turn.answered_at = self.clock.now()
         took_s = now - (now if turn.sent_at is None else turn.sent_at)
         self._answer_s += (took_s - self._answer_s) * (_MEAN_WEIGHT if self._answer_s else 1.0)
-        self._slow = self._answer_s > self._slow_from_s
+        self._slow = self._answer_s > _SLOW * self.ledger.window_s
         rests_from = self._settle(turn, now, now)
         self._learn(turn, headers, now)
         if self.granted_bulk:
@@ -413,7 +413,6 @@ class Turnstile:
             self.limit = published
         if window_s is not None:
             self.ledger.resize(window_s)
-            self._slow_from_s = 2 * _WORTH_A_BET * window_s
             self.foreign.window_s = self.shutter.longest_s = window_s
             if self.jitter is not None:
                 self.jitter.window_s = window_s

@@ -116,6 +116,7 @@ class MicroBatch:
             on_ticket=self._open_ticket,
             guarded=self._guarded,
         )
+        self._queues = self._departures.queues
         self._waiting = Waiting(call_s=call_s, on_left=self._departures.left, guarded=self._guarded)
         self._tickets: deque[Carrying] = deque()
         self._carried = 0
@@ -227,9 +228,44 @@ class MicroBatch:
         try:
             if loop is not self._loop or self._closing:
                 self._need_open(loop)
-            return self._taken_in(self._departures.queue(name), item, into)
+            queue = self._queues.get(name)
+            if queue is None:
+                queue = self._departures.new_queue(name)
+            ordinal = self._ordinal
+            self._ordinal = ordinal + 1
+            entry = queue.entry(ordinal, item, f"{self._trace_prefix}{ordinal}")
+            size = len(entry.encoded) + 1
+            if size > self._max_bytes:
+                raise InvalidRecord(
+                    f"the record is {size:,} bytes of JSON, more than max_bytes ({self._max_bytes:,}); shorten it or "
+                    "raise that"
+                )
+            key = None if entry.key is None else queue.key_of(entry.key)
+            known = None if queue.shared is None else queue.shared.get(entry.key or "")
+            now, ends_at = loop.time(), deadline_at()
+            if ends_at < math.inf:
+                self._need_time(ends_at - now, alone=known is None and self._departures.needs_a_request(queue, key))
+            call: Call[Any] = Call(loop=loop) if into is None else CallInto(into, loop=loop)
+            job = known or Job(entry, queue, size, call, key)
+            self._waiting.join(loop, call, job, now, ends_at)
+            if known is not None:
+                known.awaited_by(call)
+            elif (key is None or self._departures.claim(job)) and queue.join(job, now):
+                self._guarded(self._departures.joined, queue, now)
         except Exception as error:  # noqa: BLE001 - the caller's, who gets it when he awaits
             return failed(error)
+        return call
+
+    def _need_time(self, left_s: float, *, alone: bool) -> None:
+        """Raise DeadlineExceeded at once for a call that can not be in time; `alone`: it needs a request of its own."""
+        wait_s = self._wait_estimate_s() if alone else 0.0
+        if left_s <= wait_s:
+            raise DeadlineExceeded(
+                f"HubSpot's quota has no room for another {wait_s:.1f} s at least, and the call has "
+                f"{max(0.0, left_s):.1f} s left; nothing was sent",
+                sent=False,
+                timeout=True,
+            )
 
     async def _later(self, name: tuple[Any, ...], item: object, into: type[Struct] | None) -> Any:
         return await self._submit(name, item, into)
@@ -241,38 +277,6 @@ class MicroBatch:
             raise ConfigurationError("this micro-batcher is closed; keep its `async with` block open, or open another")
         if loop is not self._loop:
             raise ConfigurationError("this micro-batcher belongs to another event loop; open one for each loop")
-
-    def _taken_in(self, queue: Queue, item: object, into: type[Struct] | None) -> Call[Any]:
-        loop, ordinal = self._loop, self._ordinal
-        self._ordinal = ordinal + 1
-        entry = queue.entry(ordinal, item, f"{self._trace_prefix}{ordinal}")
-        size = len(entry.encoded) + 1
-        if size > self._max_bytes:
-            raise InvalidRecord(
-                f"the record is {size:,} bytes of JSON, more than max_bytes ({self._max_bytes:,}); shorten it or "
-                "raise that"
-            )
-        key = None if entry.key is None else queue.key_of(entry.key)
-        known = None if queue.shared is None else queue.shared.get(entry.key or "")
-        now, ends_at = loop.time(), deadline_at()
-        if ends_at < math.inf:
-            short = known is None and self._departures.needs_a_request(queue, key)
-            _need_time(ends_at - now, self._wait_estimate_s() if short else 0.0)
-        call: Call[Any] = Call(loop=loop) if into is None else CallInto(into, loop=loop)
-        if known is not None:
-            known.awaited_by(call)
-            self._waiting.join(loop, call, known, now, ends_at)
-            return call
-        job = Job(entry, queue, size, call, key)
-        if queue.shared is not None:
-            queue.shared[entry.key or ""] = job
-        self._waiting.join(loop, call, job, now, ends_at)
-        try:
-            self._departures.join(job, now)
-        except BaseException:
-            call.cancel()
-            raise
-        return call
 
     # ---- batches
 
@@ -359,14 +363,3 @@ class MicroBatch:
 
 _CREATE: Final = ("create",)
 _ARCHIVE: Final = ("archive",)
-
-
-def _need_time(left_s: float, wait_s: float) -> None:
-    """Raise DeadlineExceeded at once for a call that can not be in time."""
-    if left_s <= wait_s:
-        raise DeadlineExceeded(
-            f"HubSpot's quota has no room for another {wait_s:.1f} s at least, and the call has "
-            f"{max(0.0, left_s):.1f} s left; nothing was sent",
-            sent=False,
-            timeout=True,
-        )

@@ -40,7 +40,7 @@ class Departures:
         self._max_bytes = max_bytes
         self._on_ticket = on_ticket
         self._guarded = guarded
-        self._queues: dict[object, Queue] = {}
+        self.queues: dict[object, Queue] = {}
         self._keys = Keys()
         self._ripe: deque[Queue] = deque()
         self._paced: asyncio.TimerHandle | None = None
@@ -51,23 +51,27 @@ class Departures:
     @property
     def is_empty(self) -> bool:
         """Whether nothing is kept of any call."""
-        return not (self._queues or self._ripe or self._keys)
+        return not (self.queues or self._ripe or self._keys)
 
-    def queue(self, name: tuple[Any, ...]) -> Queue:
-        """The queue of one kind of call; it is kept from its first job on. Raises: ConfigurationError."""
-        queue = self._queues.get(name)
-        if queue is None:
-            queue = Queue(self._kinds.of(*name), name, max_inputs=self._max_inputs, max_bytes=self._max_bytes)
-        return queue
+    def new_queue(self, name: tuple[Any, ...]) -> Queue:
+        """A queue for one kind of call; it is kept from its first job on. Raises: ConfigurationError."""
+        return Queue(self._kinds.of(*name), name, max_inputs=self._max_inputs, max_bytes=self._max_bytes)
 
     def needs_a_request(self, queue: Queue, key: tuple[str, str] | None) -> bool:
         """Whether a job that comes now would need a request that is not under way yet."""
         return self._keys.has_free(key) and not queue.has_room
 
-    def join(self, job: Job, now: float) -> None:
-        """A new job: it takes its place, behind earlier writes of its key."""
-        if (job.key is None or self._keys.claim(job)) and job.queue.join(job, now):
-            self._joined(job.queue, now)
+    def claim(self, job: Job) -> bool:
+        """Whether a new job may take its place in its queue at once; else it waits for earlier writes of its key."""
+        return self._keys.claim(job)
+
+    def joined(self, queue: Queue, now: float) -> None:
+        """A job came that is the first to need another ticket, or completes a batch."""
+        self.queues.setdefault(queue.name, queue)
+        if queue.full or (self._closing and queue.uncovered):
+            self._open_ticket(queue)
+        elif queue.timer is None and not queue.ripe and queue.uncovered:
+            queue.timer = self.loop.call_at(now + self._linger_s, self._linger_over, queue)
 
     def left(self, job: Job) -> None:
         """Nobody waits any more for a job that is in no batch."""
@@ -83,10 +87,10 @@ class Departures:
         heir = self._keys.release(job)
         if heir is None or self._ended:
             return
-        queue = heir.queue = self._queues.get(heir.queue.name, heir.queue)
+        queue = heir.queue = self.queues.get(heir.queue.name, heir.queue)
         now = self.loop.time()
         if queue.join(heir, now) or self._closing:
-            self._joined(queue, now)
+            self.joined(queue, now)
 
     def bound(self, queue: Queue) -> None:
         """A ticket has become a batch, or was not needed."""
@@ -96,24 +100,16 @@ class Departures:
     def send_all(self) -> None:
         """From here on nothing lingers."""
         self._closing = self._spacing.ends = True
-        for queue in tuple(self._queues.values()):
+        for queue in tuple(self.queues.values()):
             self._ripen(queue)
         self._send_ripe()
 
     def stop(self) -> None:
         """Nothing departs any more."""
         self._ended = True
-        for timer in (self._paced, *(queue.timer for queue in self._queues.values())):
+        for timer in (self._paced, *(queue.timer for queue in self.queues.values())):
             if timer is not None:
                 timer.cancel()
-
-    def _joined(self, queue: Queue, now: float) -> None:
-        """A job came that is the first to need another ticket, or completes a batch."""
-        self._queues.setdefault(queue.name, queue)
-        if queue.full or (self._closing and queue.uncovered):
-            self._open_ticket(queue)
-        elif queue.timer is None and not queue.ripe and queue.uncovered:
-            queue.timer = self.loop.call_at(now + self._linger_s, self._linger_over, queue)
 
     def _linger_over(self, queue: Queue) -> None:
         queue.timer = None
@@ -155,8 +151,8 @@ class Departures:
             if queue.timer is not None:
                 queue.timer.cancel()
                 queue.timer = None
-            if not queue and not queue.tickets and self._queues.get(queue.name) is queue:
-                del self._queues[queue.name]
+            if not queue and not queue.tickets and self.queues.get(queue.name) is queue:
+                del self.queues[queue.name]
             return
         first = queue.first
         if first is None or queue.tickets or queue.ripe:

@@ -143,6 +143,8 @@ class Queue:
         self._jobs.append(job)
         self._waiting += 1
         self._bytes += job.size
+        if self.shared is not None:
+            self.shared[job.entry.key or ""] = job
         if self._waiting >= self._full_inputs or self._bytes >= self._full_bytes:
             return True
         return self.timer is None and not self.ripe and self.uncovered
@@ -159,8 +161,8 @@ class Queue:
 
     def take(self, entries: list[Entry], jobs: dict[int, Job], carriage: Carriage) -> None:
         """Move jobs from the front to `entries`, as many as fit into a batch with those, and to `jobs` by ordinal."""
-        size = sum(len(entry.encoded) + 1 for entry in entries)
-        before, waiting = size, self._jobs
+        began, before = len(entries), sum(len(entry.encoded) + 1 for entry in entries)
+        size, waiting = before, self._jobs
         while waiting:
             job = waiting[0]
             if job.place is _QUEUED:
@@ -171,10 +173,10 @@ class Queue:
                 entries.append(entry)
                 jobs[entry.ordinal] = job
                 size += job.size
-                self._waiting -= 1
                 if self.shared is not None:
                     self.forget(job)
             waiting.popleft()
+        self._waiting -= len(entries) - began
         self._bytes -= size - before
 
     @property

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, cast
 
@@ -16,7 +17,7 @@ import anyio
 from ..bulk.outcomes import Ambiguous, Created, NotSent, Outcome, Read, Updated
 from ..errors import DeadlineExceeded
 from .answers import error_of
-from .calls import Call
+from .calls import Call, run_callbacks
 from .queues import Broken, Job, Place
 
 __all__ = ["Waiting"]
@@ -46,7 +47,7 @@ class Waiting:
 
     def join(self, loop: asyncio.AbstractEventLoop, call: Call[Any], job: Job, now: float, ends_at: float) -> None:
         """A task waits for `job`, no longer than to `ends_at`."""
-        call.since, call.on_cancel = now, self._on_cancel
+        call.begin(now, self._on_cancel)
         self._jobs[call] = job
         if self._timer is None and self._call_s is not None:
             self._timer = loop.call_at(now + self._call_s, self._expire, loop)
@@ -55,17 +56,20 @@ class Waiting:
 
     def tell(self, jobs: Mapping[int, Job], outcomes: Iterable[Outcome[Any, Any]]) -> None:
         """Tell what became of jobs, which are given by ordinal, to everybody who waits for them."""
-        waiting = self._jobs
+        waiting, plain = self._jobs, not self._own
+        done: deque[Call[Any]] = deque()
+        asyncio.get_running_loop().call_soon(run_callbacks, done)
         for outcome in outcomes:
             job = jobs[outcome.ordinal]
-            if type(outcome) in _WITH_MEETING and job.others is None and not self._own:
+            if plain and job.others is None and type(outcome) in _WITH_MEETING:
                 # As below, in fewer steps: so it goes for nearly all.
-                if waiting.pop(job.call, None) is not None:
+                call = job.call
+                if waiting.pop(call, None) is not None:
                     job.waiting = 0
-                    job.call.set_result(cast("_WithMeeting", outcome).meeting)
+                    call.set_result(cast("_WithMeeting", outcome).meeting)
+                    done.append(call)
                 continue
-            self._tell(job.call, outcome)
-            for call in job.others or ():
+            for call in (job.call, *(job.others or ())):
                 self._tell(call, outcome)
         self._look()
 
@@ -97,6 +101,7 @@ class Waiting:
         job = self._out(call)
         if job is None:
             return
+        call.stand_alone()
         if isinstance(outcome, (Created, Updated, Read)):
             call.set_result(outcome.meeting)
         elif (error := error_of(outcome, job.queue.kind.operation.name)) is not None:

@@ -8,6 +8,7 @@ import random
 import weakref
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 from unittest.mock import AsyncMock, create_autospec
 
@@ -294,6 +295,82 @@ def test_what_is_wrong_is_said_to_who_awaits() -> None:
     *wrong, right = run(scenario)
     assert [type(result) for result in wrong] == [ConfigurationError, InvalidRecord, *[ConfigurationError] * 2]
     assert isinstance(right, Meeting)
+
+
+class TestCallbacks:
+    def test_each_runs_once_in_order_and_in_its_own_context(self) -> None:
+        """One, several, some that are taken back, and one that comes late: as of any future."""
+        name: ContextVar[str] = ContextVar("name", default="")
+        heard: list[tuple[str, str]] = []
+
+        def hear(what: str) -> Callable[[Any], None]:
+            return lambda call: heard.append((f"{what} of {call.result().properties['mark']}", name.get()))
+
+        async def scenario() -> None:
+            async with micro_batch(QuickHubSpot()) as batch:
+                calls = [asyncio.ensure_future(batch.create(marked(n))) for n in range(4)]
+                for number, call in enumerate(calls):
+                    back = hear("none")
+                    for what in ("first", "second", "third")[:number]:
+                        name.set(what)
+                        call.add_done_callback(hear(what))
+                        call.add_done_callback(back)
+                        assert call.remove_done_callback(back) == 1
+                    assert call.remove_done_callback(back) == 0
+                name.set("one")
+                calls[0].add_done_callback(hear("only"))
+                await asyncio.gather(*calls)
+                name.set("end")
+                calls[0].add_done_callback(hear("late"))
+                await anyio.sleep(0.1)
+
+        run(scenario)
+        assert sorted(heard) == [
+            ("first of m1", "first"),
+            ("first of m2", "first"),
+            ("first of m3", "first"),
+            ("late of m0", "end"),
+            ("only of m0", "one"),
+            ("second of m2", "second"),
+            ("second of m3", "second"),
+            ("third of m3", "third"),
+        ]
+        assert [what for what, _ in heard if what.endswith("m3")] == ["first of m3", "second of m3", "third of m3"]
+
+    def test_one_that_fails_stops_no_other(self) -> None:
+        """The loop hears of its error; everybody else of the batch is woken."""
+
+        async def scenario() -> None:
+            with complaints() as heard:
+                async with micro_batch(QuickHubSpot()) as batch:
+                    calls = [asyncio.ensure_future(batch.create(marked(n))) for n in range(3)]
+                    calls[0].add_done_callback(lambda _: int("nothing"))
+                    assert len({(await call).id for call in calls}) == 3
+            assert [type(context["exception"]) for context in heard] == [ValueError]
+
+        run(scenario)
+
+    def test_one_that_ends_the_program_leaves_nobody_asleep(self) -> None:
+        """`SystemExit` ends the loop; who cleans up afterwards finds the others woken."""
+        woken: list[str] = []
+
+        def end(_: object) -> None:
+            raise SystemExit(3)
+
+        async def handle(batch: MicroBatch) -> None:
+            try:
+                await batch.create(marked(1))
+            finally:
+                woken.append("cancelled, as all tasks are at the end")
+
+        async def scenario() -> None:
+            async with micro_batch(QuickHubSpot()) as batch:
+                asyncio.ensure_future(batch.create(marked(0))).add_done_callback(end)
+                await asyncio.create_task(handle(batch))
+
+        with pytest.raises(SystemExit):
+            run(scenario)
+        assert len(woken) == 1
 
 
 class TestRings:
