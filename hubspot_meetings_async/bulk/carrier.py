@@ -195,7 +195,10 @@ class Carrier:
             return
         self.hubspot_began_at = now - (anyio.current_time() - self._account.began_at)
         if self._account.journal is not None:
-            self._account.journal.note(self.hubspot_began_at)
+            try:
+                self._account.journal.note(self.hubspot_began_at)
+            except JournalError as error:
+                self.doom(error)  # of what follows: the answer that told the time is there, and counts
 
     # ---- answers
 

@@ -19,6 +19,7 @@ from hubspot_meetings_async.bulk import glance as glance_room
 from hubspot_meetings_async.bulk.account import Account, Told
 from hubspot_meetings_async.bulk.batches import Batch, Cutter
 from hubspot_meetings_async.bulk.carrier import Carrier
+from hubspot_meetings_async.bulk.forming import Former
 from hubspot_meetings_async.bulk.intake import Intake
 from hubspot_meetings_async.bulk.journal import journal as journal_room
 from hubspot_meetings_async.bulk.journal.journal import Journal
@@ -28,7 +29,7 @@ from hubspot_meetings_async.bulk.pieces import Piece
 from hubspot_meetings_async.bulk.resuming import Resumption, Standing
 from hubspot_meetings_async.bulk.settling import Settlement, settle_answer
 from hubspot_meetings_async.bulk.verifying import Verifier
-from hubspot_meetings_async.inputs import Entry
+from hubspot_meetings_async.entries import Entry, Lot
 from hubspot_meetings_async.meetings.lookup import Found
 from hubspot_meetings_async.models import BatchResponse, Meeting
 from hubspot_meetings_async.wire import Trail
@@ -258,6 +259,26 @@ def _not_one_at_a_time(self: Cutter, entry: Entry) -> None:
     self._add(entry, len(entry.encoded) + 1)
 
 
+def _lots_at_once(self: Cutter, lot: Lot) -> bool:
+    """Whatever ids are on the way, or come twice."""
+    if self._open or len(lot) != self._max_inputs or len(lot.body) > self._max_bytes:
+        return False
+    self._full.append(Batch(self._batches, lot))
+    self._batches += 1
+    return True
+
+
+def _one_off(self: Former[Any], records: list[Any], kept: list[Any]) -> Any:
+    """Its records are the ones before them."""
+    lot = _real_lot(self, records, kept)
+    if isinstance(lot, Lot):
+        lot.first = max(0, lot.first - 1)
+    return lot
+
+
+_real_lot = Former._lot
+
+
 # ---- going on
 
 
@@ -333,6 +354,8 @@ MUTANTS: Final[dict[str, Mutant]] = {
     "silence of a read is absence": Mutant("keyed", _replaced(stacks._Ends, "find", _silence_is_absence), silent),
     "nobody looks into the recycling bin": Mutant("keyed", _replaced(World, "by_keys", _live_only)),
     "two batches of one id at once": Mutant("update", _replaced(Cutter, "feed", _not_one_at_a_time)),
+    "two lots of one id at once": Mutant("update", _replaced(Cutter, "feed_lot", _lots_at_once)),
+    "a lot takes its records for others": Mutant("upsert", _replaced(Former, "_lot", _one_off)),
     "cancelled is not sent": Mutant("hold", _replaced(Account, "cut_short", _never_in_doubt)),
     "late is not sent": Mutant("hold", _replaced(Account, "cut_short", _deadline_is_not_sent)),
     "halves without the one in the middle": Mutant("keyed", _replaced(Batch, "halves", _halves_that_drop_one)),

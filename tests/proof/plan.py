@@ -59,6 +59,7 @@ class Plan:
     resume: Literal["ordinal", "key"]
     source: str
     batch_bytes: int
+    most_inputs: int
     workers: int | None
     verify: Literal["final"] | None
     accept_existing: bool
@@ -91,6 +92,8 @@ class Plan:
             resume="key" if mode in ("keyed", "upsert", "update") and rng.random() < 0.25 else "ordinal",
             source=rng.choice(("list", "list", "async", "slow async")),
             batch_bytes=rng.choice((1_000, 1_000, 1_000, 1_500, 3_000, 1_000_000)),
+            # Small ones, so that records are formed a batch at a time. Drawn apart: all else of a seed stays.
+            most_inputs=random.Random(f"inputs {mode} {seed}").choice((100, 3, 4, 7)),
             workers=rng.choice((None, None, 1, 2, 3, 6)),
             verify="final" if mode in ("update", "upsert") and rng.random() < 0.35 else None,
             accept_existing=rng.random() < 0.8,

@@ -67,6 +67,8 @@ def _engine_alone(
 ) -> Run[Any]:
     ends = _Ends(plan, network, line)
     operation = _operation(plan, ends)
+    inputs = msgspec.structs.replace(operation.inputs, max_inputs=plan.most_inputs)
+    operation = msgspec.structs.replace(operation, inputs=inputs)
     mode = {"keyed": "reconcile", "hold": "hold", "resend": "resend", "probe": "probe"}.get(plan.mode, "repeat")
     key = operation.id_property or ""
 
