@@ -2,8 +2,10 @@
 
     python -m benchmarks.micro_batch [--records 2000] [--rounds 8]
 
-The emulator serves from a process of its own; the CPU time is this process's, the best of some rounds. "handlers" is
-what as many tasks cost that do nothing: a service has them anyway, a bulk run does not.
+The emulator serves from a process of its own; the CPU time is this process's, the best of some rounds. "gathered"
+gives the calls to `asyncio.gather` as they are, "in tasks" makes a task of each. "handlers" is what as many tasks cost
+that do nothing: a service has them anyway, a bulk run does not. "futures" and "coroutines" are what asyncio takes to
+gather as many that are done a hundred at a time, with nothing else to it.
 
 Then handlers come at random moments of ten seconds, each creates one meeting, and HubSpot takes 50 ms to answer. Ideal
 is a batch that closes a linger after its first call. A call waits a linger and a round trip at most; the round trip is
@@ -46,8 +48,11 @@ def main() -> None:
     for name, seconds in took.items():
         each_us = seconds / asked.records * 1e6
         print(f"{name:12} {seconds * 1000:7.1f} ms for {asked.records:,} records, {each_us:.1f} µs each")
-    bulk, micro, handlers = took["bulk"], took["micro-batch"], took["handlers"]
-    print(f"micro-batch: {micro / bulk:.2f} × bulk; without the handlers' own tasks {(micro - handlers) / bulk:.2f} ×")
+    bulk, gathered, in_tasks, handlers = (took[name] for name in ("bulk", "gathered", "in tasks", "handlers"))
+    print(
+        f"gathered: {gathered / bulk:.2f} × bulk; in tasks: {in_tasks / bulk:.2f} ×, without the tasks themselves "
+        f"{(in_tasks - handlers) / bulk:.2f} ×"
+    )
     with subprocess.Popen([*words, "--service-latency", "0.05"], stdout=subprocess.PIPE, text=True) as emulator:
         assert emulator.stdout is not None
         try:
@@ -64,7 +69,11 @@ async def _measured(url: str, records: int, rounds: int) -> dict[str, float]:
         async def bulk(given: list[dict[str, str]]) -> None:
             await hubspot.bulk.create(given)
 
-        async def micro(given: list[dict[str, str]]) -> None:
+        async def gathered(given: list[dict[str, str]]) -> None:
+            async with hubspot.micro_batch() as batch:
+                await asyncio.gather(*[batch.create(properties) for properties in given])
+
+        async def in_tasks(given: list[dict[str, str]]) -> None:
             async with hubspot.micro_batch() as batch, asyncio.TaskGroup() as tasks:
                 for properties in given:
                     tasks.create_task(batch.create(properties))
@@ -74,7 +83,14 @@ async def _measured(url: str, records: int, rounds: int) -> dict[str, float]:
                 for _ in given:
                     tasks.create_task(asyncio.sleep(0))
 
-        ways: dict[str, Way] = {"bulk": bulk, "micro-batch": micro, "handlers": handlers}
+        ways: dict[str, Way] = {
+            "bulk": bulk,
+            "gathered": gathered,
+            "in tasks": in_tasks,
+            "handlers": handlers,
+            "futures": _futures,
+            "coroutines": _coroutines,
+        }
         took = dict.fromkeys(ways, float("inf"))
         for number in range(rounds):
             for name, way in ways.items():
@@ -84,6 +100,33 @@ async def _measured(url: str, records: int, rounds: int) -> dict[str, float]:
                 await way(given)
                 took[name] = min(took[name], time.process_time() - began_s)
         return took
+
+
+async def _futures(given: list[dict[str, str]]) -> None:
+    waiting = [asyncio.get_running_loop().create_future() for _ in given]
+    gathered = asyncio.gather(*waiting)
+    await _done(waiting)
+    await gathered
+
+
+async def _coroutines(given: list[dict[str, str]]) -> None:
+    waiting: list[asyncio.Future[None]] = []
+
+    async def call() -> None:
+        waiting.append(asyncio.get_running_loop().create_future())
+        await waiting[-1]
+
+    gathered = asyncio.gather(*[call() for _ in given])
+    await asyncio.sleep(0)
+    await _done(waiting)
+    await gathered
+
+
+async def _done(waiting: list[asyncio.Future[None]]) -> None:
+    for first in range(0, len(waiting), 100):
+        for future in waiting[first : first + 100]:
+            future.set_result(None)
+        await asyncio.sleep(0)
 
 
 async def _waited(url: str, number: int, linger_s: float) -> str:

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from hubspot_meetings_async.errors import ConfigurationError
 from hubspot_meetings_async.limiter import ENTERPRISE, FREE, OAUTH, PROFESSIONAL, STARTER, Lane, Limits
-from hubspot_meetings_async.limiter.governor import DailyBudget, ForeignUse, HeaderReader, Shutter, StampJitter
+from hubspot_meetings_async.limiter.governor import DailyBudget, ForeignUse, Shutter, StampJitter
+from hubspot_meetings_async.limiter.headers import HeaderReader
 
 WINDOW_S = 10.0
 

@@ -35,7 +35,7 @@ class LoopClock:
         self._timer_at = math.inf
 
     def now_on(self, loop: asyncio.AbstractEventLoop) -> float:
-        """The same, from within the loop.
+        """Seconds on `loop`, the running one.
 
         Raises: ConfigurationError on another loop than the first; ForkedClientError in a forked child.
         """

@@ -9,69 +9,17 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, bisect_right, insort
 from collections import deque
-from collections.abc import Mapping
 from datetime import datetime
-from typing import NamedTuple, TypeAlias
 
 from .protocol import BULK, Lane
-from .published import DAILY_HEADER, DAILY_REMAINING_HEADER, INTERVAL_HEADER, MAX_HEADER, REMAINING_HEADER
 
-__all__ = ["DailyBudget", "ForeignUse", "HeaderReader", "Reading", "Shutter", "StampJitter"]
-
-
-class Reading(NamedTuple):
-    """What the rate-limit headers of one answer say; None for each that is absent or no number."""
-
-    limit: int | None
-    remaining: int | None
-    window_s: float | None
-    daily_limit: int | None
-    daily_remaining: int | None
-
-
-_Texts: TypeAlias = tuple[str | None, str | None, str | None, str | None, str | None]
-
-
-class HeaderReader:
-    """Reads the rate-limit headers of answers. What stands there as it did last time is not parsed again."""
-
-    __slots__ = ("_reading", "_texts")
-
-    def __init__(self) -> None:
-        self._texts: _Texts = (None, None, None, None, None)
-        self._reading = Reading(None, None, None, None, None)
-
-    def read(self, headers: Mapping[str, str]) -> Reading:
-        """The headers of one answer. Any of them may be missing."""
-        get = headers.get
-        # Where one of the day's two is missing, as under OAuth, both are; without the other it would be of no use.
-        daily_remaining = get(DAILY_REMAINING_HEADER)
-        daily = None if daily_remaining is None else get(DAILY_HEADER)
-        texts = (get(MAX_HEADER), get(REMAINING_HEADER), get(INTERVAL_HEADER), daily, daily_remaining)
-        if texts != self._texts:
-            self._texts, self._reading = texts, _parsed(texts)
-        return self._reading
-
-
-def _parsed(texts: _Texts) -> Reading:
-    limit, remaining, interval_ms, daily_limit, daily_remaining = map(_count, texts)
-    return Reading(limit, remaining, interval_ms / 1000 if interval_ms else None, daily_limit, daily_remaining)
-
-
-def _count(text: str | None) -> int | None:
-    if text is None:
-        return None
-    try:
-        number = int(text)
-    except ValueError:
-        return None
-    return number if number > 0 else 0
+__all__ = ["DailyBudget", "ForeignUse", "Shutter", "StampJitter"]
 
 
 # How long the greatest surplus seen counts. Much longer, and a passing burst of others costs our own throughput; much
 # shorter, and the samples between two answers are too few to be sure.
 _SURPLUS_LASTS_S = 2.0
-# Logs are cut when they have doubled, and not at each call: that moves all that is left.
+# A log is cut when it has doubled since the last time: each cut moves all that is left of it.
 _SENT_LOG_WINDOWS = 3
 _SENT_LOG_TRIM = 1024
 

@@ -18,7 +18,8 @@ import msgspec
 
 from ..errors import DailyLimitExceeded
 from .clock import LoopClock
-from .governor import DailyBudget, ForeignUse, HeaderReader, Shutter, StampJitter
+from .governor import DailyBudget, ForeignUse, Shutter, StampJitter
+from .headers import HeaderReader
 from .lanes import Turn, WaitingLine
 from .ledger import SlotLedger
 from .pacing import Pacer

@@ -64,10 +64,13 @@ class MicroBatch:
     writes of one id or key go one after the other, in the order they were submitted (a meeting's id and its key are two
     names, of which nobody here knows that they mean the same meeting).
 
+    A call is on its way when it is made: await it at once or later, give many to `asyncio.gather` (the cheapest way to
+    wait for many), or make tasks of them. What is wrong with it is raised where it is awaited.
+
     A cancelled call leaves its batch if that has not been sent, and takes no other with it. The client's
-    `Timeouts.call_s` covers all of a call (linger, quota, repeats), and so does a `hubspot.deadline(…)` around it; each
-    ends its own call only. Leaving the block sends what was submitted and waits
-    for its answers; then calls raise ConfigurationError.
+    `Timeouts.call_s` covers all of a call (linger, quota, repeats), and so does a `hubspot.deadline(…)` that it is made
+    in; each ends its own call only. Leaving the block sends what was submitted and waits for its answers; then calls
+    raise ConfigurationError.
 
     It belongs to the event loop it was opened on. Errors: as for single calls; AmbiguousWriteError for every write that
     may or may not have been done.
@@ -96,7 +99,6 @@ class MicroBatch:
             )
         if type(max_bytes) is not int or max_bytes < 1_000:
             raise ConfigurationError(f"max_bytes must be at least 1,000, not {max_bytes!r}")
-        self._kinds = kinds
         self._max_bytes = max_bytes
         self._wait_estimate_s = wait_estimate_s
         self._policy = policy

@@ -13,7 +13,7 @@ import asyncio
 import inspect
 import sys
 from collections import deque
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine
 from contextvars import Context, copy_context
 from typing import Any, Self, TypeVar
 
@@ -35,18 +35,13 @@ class Call(asyncio.Future[T], Coroutine[Any, Any, T]):
     stands `alone`.
     """
 
-    __slots__ = ("_iterator", "alone", "callback", "context", "on_cancel", "since")
+    __slots__ = ("alone", "callback", "context", "on_cancel", "since")
 
-    _iterator: Generator[Any, None, T]
     alone: bool
     callback: Callable[[Any], object] | None
     context: Context
     on_cancel: Callable[[Call[Any]], None]
     since: float
-
-    def begin(self, since: float, on_cancel: Callable[[Call[Any]], None]) -> None:
-        """It waits from here on."""
-        self.since, self.on_cancel, self.callback, self.alone = since, on_cancel, None, False
 
     def cancel(self, msg: Any | None = None) -> bool:
         """Wait no longer; what has not been sent will not be."""
@@ -85,24 +80,20 @@ class Call(asyncio.Future[T], Coroutine[Any, Any, T]):
     # ---- as a coroutine, for a task that was made of it
 
     def send(self, value: None, /) -> Any:
-        """The next step."""
-        return self._steps().send(value)
+        """The next step: as `await` does it."""
+        if self.done():
+            raise StopIteration(self.result())
+        self._asyncio_future_blocking = True
+        return self
 
-    def throw(self, *error: Any) -> Any:
+    def throw(self, error: Any, value: Any = None, _: Any = None, /) -> Any:
         """The task is cancelled, maybe before its first step; or the call has failed."""
         self.cancel()
-        return self._steps().throw(*error)
+        raise error if value is None else value
 
     def close(self) -> None:
         """Nobody will wait for it."""
         self.cancel()
-
-    def _steps(self) -> Generator[Any, None, T]:
-        try:
-            return self._iterator
-        except AttributeError:
-            self._iterator = self.__await__()
-            return self._iterator
 
 
 class CallInto(Call[Any]):

@@ -29,7 +29,8 @@ _TAKEN: Final = Place.TAKEN
 
 class Waiting:
     """The calls that wait. `call_s` is the time of each, unless its own deadline comes before; `on_left` hears of jobs
-    that are in no batch and that nobody waits for any more; `guarded` runs a step in a callback of the loop."""
+    that are in no batch and that nobody waits for any more; `guarded` runs a step that nobody would see
+    fail."""
 
     def __init__(self, *, call_s: float | None, on_left: Callable[[Job], None], guarded: Callable[..., None]) -> None:
         self._call_s = call_s
@@ -47,7 +48,7 @@ class Waiting:
 
     def join(self, loop: asyncio.AbstractEventLoop, call: Call[Any], job: Job, now: float, ends_at: float) -> None:
         """A task waits for `job`, no longer than to `ends_at`."""
-        call.begin(now, self._on_cancel)
+        call.since, call.on_cancel, call.callback, call.alone = now, self._on_cancel, None, False
         self._jobs[call] = job
         if self._timer is None and self._call_s is not None:
             self._timer = loop.call_at(now + self._call_s, self._expire, loop)
@@ -122,7 +123,7 @@ class Waiting:
             own.cancel()
         job.waiting -= 1
         if not job.waiting and job.place is not _TAKEN:
-            self._on_left(job)
+            self._guarded(self._on_left, job)
         return job
 
     def _look(self) -> None:
