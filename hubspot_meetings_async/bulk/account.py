@@ -81,7 +81,9 @@ class Account:
 
     # ---- settling
 
-    def replace(self, flight: Flight, piece: Piece, pieces: Iterable[Piece], outcomes: Outcomes) -> Told | None:
+    def replace(
+        self, flight: Flight, piece: Piece, pieces: Iterable[Piece], outcomes: Outcomes, *, alike: type | None = None
+    ) -> Told | None:
         """`piece`, the first of `flight`, is settled by `outcomes`, but for what goes on in `pieces`."""
         flight.pieces.popleft()
         # Behind the others of the flight: where HubSpot fails on these, those show whether it fails on everything.
@@ -95,11 +97,13 @@ class Account:
             settled = {outcome.ordinal for outcome in outcomes}
             entries = [entry for entry in entries if entry.ordinal in settled]
         self._on_settled(entries)
-        return self.settle(outcomes, entries, doubtful=piece.doubtful)
+        return self.settle(outcomes, entries, doubtful=piece.doubtful, alike=alike)
 
-    def settle(self, outcomes: Outcomes, entries: Sequence[Entry], *, doubtful: bool = False) -> Told:
-        """Count outcomes; they wait to be told."""
-        self.report.count(outcomes)
+    def settle(
+        self, outcomes: Outcomes, entries: Sequence[Entry], *, doubtful: bool = False, alike: type | None = None
+    ) -> Told:
+        """Count outcomes; they wait to be told. `alike`: see `Report.count`."""
+        self.report.count(outcomes, alike=alike)
         ack: Awaitable[None] | None = None
         if self.journal is not None:
             try:

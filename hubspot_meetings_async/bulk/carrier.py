@@ -208,16 +208,19 @@ class Carrier:
         self.successes += 1
         self._on_success()
         if answer is None:
-            return self._settled(flight, piece, settle_archived(piece.entries))
-        outcomes, again = settle_answer(
-            operation.name,
-            piece.entries,
-            answer,
-            id_property=operation.id_property,
-            may_repeat=operation.doubt is Doubt.REPEAT and piece.silent + 1 < _MOST_SILENT,
-            into=operation.into,
-            learn=operation.doubt is not Doubt.HOLD,
-        )
+            outcomes, again, alike = settle_archived(piece.entries)
+        else:
+            outcomes, again, alike = settle_answer(
+                operation.name,
+                piece.entries,
+                answer,
+                id_property=operation.id_property,
+                may_repeat=operation.doubt is Doubt.REPEAT and piece.silent + 1 < _MOST_SILENT,
+                into=operation.into,
+                learn=operation.doubt is not Doubt.HOLD,
+            )
+        if alike is not None or answer is None:
+            return self._account.replace(flight, piece, (), outcomes, alike=alike)
         if operation.doubt is Doubt.FIND:
             return self._answered_with_doubts(flight, piece, answer, outcomes)
         pieces: tuple[Piece, ...] = ()

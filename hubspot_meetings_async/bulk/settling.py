@@ -29,15 +29,19 @@ __all__ = ["Settlement", "comparable", "settle_answer", "settle_archived", "sett
 
 
 class Settlement(NamedTuple):
-    """`outcomes` are final; `again` are entries that the answer did not name and that may be sent again."""
+    """`outcomes` are final; `again` are entries that the answer did not name and that may be sent again.
+
+    `alike` is the type of the outcomes, where each record was done, and all in the same way.
+    """
 
     outcomes: list[Outcome[Any, Any]]
     again: list[Entry]
+    alike: type | None = None
 
 
-def settle_archived(entries: Sequence[Entry]) -> list[Outcome[Any, Any]]:
+def settle_archived(entries: Sequence[Entry]) -> Settlement:
     """`batch/archive` answers 204 without a list: it stands for all."""
-    return [*map(Archived, *origins_of(entries), keys_of(entries) or ())]
+    return Settlement([*map(Archived, *origins_of(entries), keys_of(entries) or ())], [], Archived)
 
 
 def settle_answer(
@@ -57,13 +61,13 @@ def settle_answer(
     not rejected for all of them, but left open too: sent in smaller batches, each learns its own.
     """
     if isinstance(answer, Matched):
-        return Settlement(_matched(operation, entries, answer), [])
+        return _matched(operation, entries, answer)
     plain: Sequence[Meeting] | None = None
     if not answer.errors and (tells := telling(entries, id_property)) is not None:
         each = one_each(entries, answer.results, tells, _values)
         plain = None if each is None else each[0]
     if plain is not None and operation == "read" and into is None:
-        return Settlement([*map(Read, *origins_of(entries), plain)], [])
+        return Settlement([*map(Read, *origins_of(entries), plain)], [], Read)
     if plain is not None:
         return Settlement([_done(operation, e, m, into) for e, m in zip(entries, plain, strict=True)], [])
     done, doubtful = _named(operation, entries, answer, id_property)
@@ -110,18 +114,19 @@ def settle_failure(
     return [NotSent(e.record, e.ordinal, "stopped" if stopped else "unavailable", error) for e in entries]
 
 
-def _matched(operation: str, entries: Sequence[Entry], matched: Matched) -> list[Outcome[Any, Any]]:
+def _matched(operation: str, entries: Sequence[Entry], matched: Matched) -> Settlement:
     records, ordinals = origins_of(entries)
     held = map(Unread, matched.ids, repeat(matched.answer))
     made = [seen.new is True for seen in matched.seen] if operation == "upsert" else [operation == "create"]
     if all(made):
-        return [*map(Created, records, ordinals, held)]
+        return Settlement([*map(Created, records, ordinals, held)], [], Created)
     if not any(made):
-        return [*map(Updated, records, ordinals, held)]
-    return [
+        return Settlement([*map(Updated, records, ordinals, held)], [], Updated)
+    mixed: list[Outcome[Any, Any]] = [
         (Created if new else Updated)(record, ordinal, meeting)
         for new, record, ordinal, meeting in zip(made, records, ordinals, cast("Any", held), strict=True)
     ]
+    return Settlement(mixed, [])
 
 
 def _done(operation: str, entry: Entry, meeting: Meeting, into: type[Struct] | None) -> Outcome[Any, Any]:

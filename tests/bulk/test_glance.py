@@ -53,7 +53,7 @@ def test_a_plain_answer_is_matched_by_the_property_whose_values_differ_and_never
     given = entries()
     seen = read(plain(), given)
     assert isinstance(seen, Matched)
-    outcomes, again = settle_answer("create", given, seen)
+    outcomes, again, *_ = settle_answer("create", given, seen)
     assert [outcome.id for outcome in outcomes if isinstance(outcome, Created)] == ["500", "501", "502"]
     for outcome in outcomes:
         assert isinstance(outcome, Created)
@@ -121,7 +121,7 @@ def test_upserts_are_told_by_their_unique_value_and_say_what_was_made() -> None:
     given = entries(form)
     body = answer(result(2, new=False), result(0, new=True), result(1))
     seen = glance_at(given, "hs_meeting_title", UPSERTED).decode(body)
-    outcomes, _ = settle_answer("upsert", given, seen, id_property="hs_meeting_title")
+    outcomes, *_ = settle_answer("upsert", given, seen, id_property="hs_meeting_title")
     assert [type(outcome) for outcome in outcomes] == [Created, Updated, Updated]
     whole: Any = UPSERTED.decode(body)
     assert outcomes == settle_answer("upsert", given, whole, id_property="hs_meeting_title").outcomes

@@ -149,7 +149,7 @@ def test_updates_and_reads_go_by_id() -> None:
         ("read", Inputs.read(properties=(), properties_with_history=(), id_property=None), Read),
     ):
         entries = entries_of(form, [{"id": n, "a": "x"} for n in (1, 2, 3, 4)])
-        outcomes, again = settle_answer(operation, entries, given)
+        outcomes, again, *_ = settle_answer(operation, entries, given)
         found = {o.ordinal: o for o in outcomes}
         assert isinstance(found[0], done)
         assert isinstance(found[2], done)
@@ -166,7 +166,7 @@ def test_upserts_go_by_the_unique_value_and_say_whether_they_are_new() -> None:
         UpsertedMeeting(id="8", properties={"ref": "r0"}, new=True),
     )
     taken = BatchError(category="CONFLICT", message="taken", context={"ref": ["r2"]})
-    outcomes, again = settle_answer("upsert", entries, answer(*results, errors=(taken,)), id_property="ref")
+    outcomes, again, *_ = settle_answer("upsert", entries, answer(*results, errors=(taken,)), id_property="ref")
     found = {o.ordinal: o for o in outcomes}
     assert again == []
     assert isinstance(found[0], Created)

@@ -176,7 +176,7 @@ def _glance_by_position(
 
 
 def _all_is_well(operation: str, entries: Sequence[Entry], answer: BatchResponse[Meeting], **named: Any) -> Settlement:
-    outcomes, _ = settle_answer(operation, entries, answer, **{**named, "may_repeat": True})
+    outcomes, *_ = settle_answer(operation, entries, answer, **{**named, "may_repeat": True})
     done = [outcome for outcome in outcomes if isinstance(outcome, Created)]
     known = {outcome.ordinal for outcome in done}
     rest = [Created(e.record, e.ordinal, Meeting(id="0")) for e in entries if e.ordinal not in known]
@@ -186,7 +186,7 @@ def _all_is_well(operation: str, entries: Sequence[Entry], answer: BatchResponse
 def _unnamed_is_well(
     operation: str, entries: Sequence[Entry], answer: BatchResponse[Meeting], **named: Any
 ) -> Settlement:
-    outcomes, again = settle_answer(operation, entries, answer, **{**named, "may_repeat": True})
+    outcomes, again, *_ = settle_answer(operation, entries, answer, **{**named, "may_repeat": True})
     return Settlement([*outcomes, *(Created(e.record, e.ordinal, Meeting(id="0")) for e in again)], [])
 
 
@@ -241,17 +241,13 @@ def _halves_that_drop_one(self: Batch) -> tuple[Batch, Batch]:
 _real_settle = Account.settle
 
 
-def _one_told_twice(
-    self: Account, outcomes: list[Outcome[Any, Any]], entries: list[Entry], *, doubtful: bool = False
-) -> Told:
-    told = _real_settle(self, outcomes, entries, doubtful=doubtful)
+def _one_told_twice(self: Account, outcomes: list[Outcome[Any, Any]], entries: Sequence[Entry], **named: Any) -> Told:
+    told = _real_settle(self, outcomes, entries, **named)
     return told._replace(outcomes=[*told.outcomes, *told.outcomes[:1]])
 
 
-def _one_not_told(
-    self: Account, outcomes: list[Outcome[Any, Any]], entries: list[Entry], *, doubtful: bool = False
-) -> Told:
-    told = _real_settle(self, outcomes, entries, doubtful=doubtful)
+def _one_not_told(self: Account, outcomes: list[Outcome[Any, Any]], entries: Sequence[Entry], **named: Any) -> Told:
+    told = _real_settle(self, outcomes, entries, **named)
     return told._replace(outcomes=told.outcomes[:-1] if len(told.outcomes) > 3 else told.outcomes)
 
 

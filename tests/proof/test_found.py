@@ -277,7 +277,7 @@ def test_a_result_that_names_two_records_proves_nothing() -> None:
     entries = [form.entry(number, {"id": str(number), "a": "b"}, f"t{number}") for number in range(2)]
     liar = Meeting(id="1", object_write_trace_id="t0")
     answer: BatchResponse[Meeting] = BatchResponse(status="COMPLETE", results=(liar,))
-    outcomes, again = settle_answer("update", entries, answer)
+    outcomes, again, *_ = settle_answer("update", entries, answer)
     assert (outcomes, again) == ([], entries)
 
 
@@ -288,7 +288,7 @@ def test_one_meeting_is_not_two_records_of_an_upsert() -> None:
     keys: list[dict[str, str | None]] = [{KEY: "k0"}, {KEY: "k1"}]
     results = tuple(UpsertedMeeting(id="5", properties=key, new=True) for key in keys)
     answer: BatchResponse[Meeting] = BatchResponse(status="COMPLETE", results=results)
-    outcomes, _ = settle_answer("upsert", entries, answer, id_property=KEY)
+    outcomes, *_ = settle_answer("upsert", entries, answer, id_property=KEY)
     assert [type(outcome) for outcome in outcomes] == [Ambiguous, Ambiguous]
 
 
@@ -375,7 +375,7 @@ def test_a_stray_result_is_not_taken_for_a_record_that_failed() -> None:
     results = (UpsertedMeeting(id="5", properties=key, new=True), UpsertedMeeting(id="77"))
     errors = (BatchError(message="bad", category="VALIDATION_ERROR"),)
     answer: BatchResponse[Meeting] = BatchResponse(status="COMPLETE", results=results, errors=errors)
-    outcomes, _ = settle_answer("upsert", entries, answer, id_property=KEY)
+    outcomes, *_ = settle_answer("upsert", entries, answer, id_property=KEY)
     assert all(not isinstance(outcome, (Created, Updated)) or outcome.meeting.id == "5" for outcome in outcomes)
 
 
