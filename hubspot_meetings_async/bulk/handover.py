@@ -18,12 +18,15 @@ T = TypeVar("T")
 class Handover(Generic[T]):
     """Any number of givers and takers, in the order in which they come.
 
-    What was given by somebody who is cancelled while he waits stays there to be taken.
+    What was given by somebody who is cancelled while he waits stays there to be taken. With `takers_first`, who gives
+    goes on when the taker has had a turn: it may block the loop, and the clock of the giver's next request must not run
+    meanwhile.
     """
 
-    __slots__ = ("_givers", "_offered", "_takers")
+    __slots__ = ("_givers", "_offered", "_takers", "_takers_first")
 
-    def __init__(self) -> None:
+    def __init__(self, *, takers_first: bool = False) -> None:
+        self._takers_first = takers_first
         self._offered: deque[tuple[T, asyncio.Future[None] | None]] = deque()
         self._takers: deque[asyncio.Future[None]] = deque()
         self._givers = 0
@@ -39,11 +42,11 @@ class Handover(Generic[T]):
             _wake(self._takers.popleft())
 
     async def give(self, item: T) -> None:
-        """Hand `item` over; returns when it is taken, or a turn later where a taker waits for it."""
+        """Hand `item` over; returns when it is taken, and sooner where a taker waits for it."""
         if self._wake_a_taker():
             self._offered.append((item, None))
-            # The taker first: it may block the loop, and the clock of the giver's next request must not run meanwhile.
-            await asyncio.sleep(0)
+            if self._takers_first:
+                await asyncio.sleep(0)
             return
         taken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._offered.append((item, taken))

@@ -42,7 +42,7 @@ async def test_who_gives_to_a_waiting_taker_goes_on_and_the_next_one_waits() -> 
 
 async def test_the_taker_has_its_turn_before_the_giver_goes_on() -> None:
     """What it does may block the loop: whatever the giver begins next would seem to have taken all that time."""
-    desk: Handover[int] = Handover()
+    desk: Handover[int] = Handover(takers_first=True)
     desk.join()
     order: list[str] = []
 
