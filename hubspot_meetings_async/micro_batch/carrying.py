@@ -92,7 +92,11 @@ class Carrying:
                 return
             carrier = self._carrier()
             while flight.pieces:
-                if (told := await carrier.advance(flight)) is not None:
+                try:
+                    told = await carrier.advance(flight)
+                except _NobodyWaits:
+                    told = None  # of the others somebody may
+                if told is not None:
                     self._waiting.tell(
                         self._jobs, self._its_own(told.outcomes) if operation.key_is_unique else told.outcomes
                     )
@@ -168,6 +172,7 @@ class Carrying:
 
     async def _send(self, body: bytes, trail: Trail) -> BatchResponse[Any] | None:
         if self._bound:
+            trail.before_send = self._fill_again
             return await self._operation.send(body, trail)
         trail.before_send = self._fill
         try:
@@ -182,6 +187,14 @@ class Carrying:
         self._drop_the_gone()
         self._take()
         return self._operation.inputs.body(self._entries)
+
+    async def _fill_again(self) -> bytes:
+        """The body of what is sent once more, without those that were told meanwhile that they come too late."""
+        self._drop_the_gone()
+        entries = self._flight.pieces[0].entries
+        if not entries:
+            raise _NobodyWaits
+        return self._operation.inputs.body(entries)
 
     def _take(self) -> None:
         self._queue.take(self._entries, self._jobs, self)

@@ -281,6 +281,42 @@ class TestDeadlines:
         assert (first.sent, second.sent) == (True, False)
         assert len(hubspot.arrivals) == 2
 
+    def test_what_is_sent_again_too(self) -> None:
+        """A part of a refused batch that waits for quota when its time is over has not left, and does not leave."""
+        hubspot = QuickHubSpot(round_trip_s=0.1)
+        hubspot.statuses = [400]
+        gate = QuotaGate(limit=1, assumed=False, probe_first=False)
+
+        async def scenario() -> list[Any]:
+            async with micro_batch(hubspot, limiter=gate, call_s=5.0) as batch:
+                results = await together([batch.create(marked(n)) for n in range(4)])
+                await anyio.sleep(60)
+            return results
+
+        results = run(scenario)
+        assert [type(result) for result in results] == [DeadlineExceeded] * 4
+        assert [result.sent for result in results] == [False] * 4
+        assert sizes(hubspot) == [4]
+
+    def test_of_what_is_sent_again_the_rest_goes(self) -> None:
+        """Who gives up while his part of a refused batch waits for quota takes nobody along."""
+        hubspot = QuickHubSpot(round_trip_s=0.1)
+        hubspot.statuses = [400]
+        gate = QuotaGate(limit=1, assumed=False, probe_first=False)
+
+        async def scenario() -> list[Any]:
+            async with micro_batch(hubspot, limiter=gate) as batch:
+                calls = [asyncio.ensure_future(batch.create(marked(n))) for n in range(4)]
+                await anyio.sleep(5.0)  # its halves wait
+                for gone in (0, 1, 2):
+                    calls[gone].cancel()
+                return await together(calls)
+
+        results = run(scenario)
+        assert [type(result) for result in results] == [asyncio.CancelledError] * 3 + [Meeting]
+        marks = [[one["properties"]["mark"] for one in arrival.inputs] for arrival in hubspot.arrivals]
+        assert marks == [["m0", "m1", "m2", "m3"], ["m3"]]
+
 
 class TestBlocks:
     """`hubspot.deadline` around single calls of a batcher."""
