@@ -35,7 +35,7 @@ from .lots import (
 from .models import Association, PropertyValue, property_values
 from .wire import encode, encode_plain
 
-__all__ = ["MAX_INPUTS", "MAX_INPUTS_WITH_HISTORY", "Entry", "Inputs", "Record", "key_of"]
+__all__ = ["MAX_INPUTS", "MAX_INPUTS_WITH_HISTORY", "Inputs", "Record", "key_of"]
 
 MAX_INPUTS = 100
 """Inputs of one batch call (HubSpot: "The maximum number of inputs supported in a batch is 100")."""

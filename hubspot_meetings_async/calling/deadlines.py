@@ -32,6 +32,8 @@ def forget_deadline() -> None:
 class Deadline:
     """Every call awaited in this `with` block, and in tasks started in it, has to be done within `seconds` from here.
 
+    Of a micro-batch: every call made in it.
+
     Within another one the earlier end counts. Nothing is cancelled but calls of this library.
     """
 

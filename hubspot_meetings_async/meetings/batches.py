@@ -14,8 +14,9 @@ from typing import Any, Final, TypeVar, cast, overload
 import msgspec
 from msgspec import Struct
 
+from ..entries import Entry
 from ..errors import ConfigurationError
-from ..inputs import Entry, Inputs
+from ..inputs import Inputs
 from ..models import BatchResponse, Meeting, PlainProperties, UpsertedMeeting, property_names, read_as
 from ..wire import Call, Decodes, Replay, Request, Trail
 

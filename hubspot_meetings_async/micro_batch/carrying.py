@@ -23,8 +23,8 @@ from ..bulk.events import RunWatch
 from ..bulk.outcomes import Ambiguous, Created, NotSent, Outcome, Rejected, Report
 from ..bulk.pieces import Flight, Piece
 from ..calling.retry import Effect, RetryBudget, RetryPolicy, effect_of
+from ..entries import Entry
 from ..errors import Conflict, HubSpotError, TransportFailed
-from ..inputs import Entry
 from ..models import BatchResponse
 from ..wire import Trail
 from .queues import Job, Queue, Recent

@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 from msgspec import Struct
 
 from ..bulk.operation import Operation
-from ..inputs import Entry
+from ..entries import Entry
 from .calls import Call
 
 __all__ = ["Broken", "Carriage", "Job", "Keys", "Kind", "Place", "Queue", "Recent"]

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hubspot_meetings_async.bulk.batches import Batch, Cutter
+from hubspot_meetings_async.entries import Entry
 from hubspot_meetings_async.errors import InvalidRecord
-from hubspot_meetings_async.inputs import Entry
 
 
 def entry(number: int, key: str | None = None, size: int = 10) -> Entry:

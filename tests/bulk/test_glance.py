@@ -13,7 +13,8 @@ from hubspot_meetings_async import Created, Meeting, UnexpectedResponse
 from hubspot_meetings_async.bulk.glance import Matched, glance_at
 from hubspot_meetings_async.bulk.outcomes import Updated
 from hubspot_meetings_async.bulk.settling import settle_answer
-from hubspot_meetings_async.inputs import Entry, Inputs
+from hubspot_meetings_async.entries import Entry
+from hubspot_meetings_async.inputs import Inputs
 from hubspot_meetings_async.meetings.batches import BATCH, UPSERTED
 from hubspot_meetings_async.models import BatchResponse
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from hubspot_meetings_async.bulk.outcomes import Ambiguous, Created, NotSent, Read, Rejected, Updated
 from hubspot_meetings_async.bulk.settling import settle_answer, settle_failure
+from hubspot_meetings_async.entries import Entry
 from hubspot_meetings_async.errors import (
     AmbiguousWriteError,
     Conflict,
@@ -21,7 +22,7 @@ from hubspot_meetings_async.errors import (
     RequestRejected,
     TransportFailed,
 )
-from hubspot_meetings_async.inputs import Entry, Inputs, Record
+from hubspot_meetings_async.inputs import Inputs, Record
 from hubspot_meetings_async.models import (
     BatchError,
     BatchResponse,

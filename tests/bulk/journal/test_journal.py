@@ -10,8 +10,9 @@ import pytest
 from hubspot_meetings_async.bulk.journal.journal import Job, Journal, JournalFile
 from hubspot_meetings_async.bulk.journal.rows import ACK, INTENT, NOTE, SESSION, Past, Session
 from hubspot_meetings_async.bulk.outcomes import Ambiguous, Created, NotSent, Rejected
+from hubspot_meetings_async.entries import Entry
 from hubspot_meetings_async.errors import InvalidRecord, JournalMismatchError
-from hubspot_meetings_async.inputs import Entry, Inputs
+from hubspot_meetings_async.inputs import Inputs
 from hubspot_meetings_async.models import Meeting
 
 
