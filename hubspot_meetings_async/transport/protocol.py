@@ -5,7 +5,7 @@ This module knows words and shapes. It must not know sockets, or an HTTP library
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Protocol
 
 from msgspec import Struct
@@ -42,14 +42,14 @@ class Timeouts(Struct, frozen=True, kw_only=True):
 class Transport(Protocol):
     """What the caller room needs of a transport."""
 
-    async def send(
+    def send(
         self,
         request: Request[Any],
         headers: Mapping[str, str],
         *,
         on_written: Callable[[], None],
         on_answered: Callable[[Mapping[str, str]], None],
-    ) -> Response:
+    ) -> Coroutine[Any, Any, Response]:
         """Send once. `on_written` runs when the request's headers have left, `on_answered` when the answer's
         headers are here; both at once, in the loop. Raises TransportFailed or UnexpectedResponse."""
         ...
