@@ -91,7 +91,7 @@ class Bench:
             return options | {"auth": OAuth("app", "secret", "refresh")}
         options["auth"] = self.token
         if self.place == "quota":
-            options["limiter"] = QuotaGate(limit=1, window_s=0.3, assumed=False, probe_first=False)
+            options["limiter"] = QuotaGate(limit=1, window_s=0.6, assumed=False, probe_first=False)
         if self.place == "connect":
             options["session"] = aiohttp.TCPConnector(resolver=Resolver(self))
             options["base_url"] = self.url.replace("127.0.0.1", "hubspot.test")
