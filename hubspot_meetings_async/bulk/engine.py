@@ -144,7 +144,7 @@ class Run(Generic[R, M]):
         )
         self._former: Former[R] = Former(operation.inputs, trace_prefix=f"{self.id}-", room=self._room)
         self._batches: Handover[Flight] = Handover()
-        self._outcomes: Handover[list[Outcome[Any, Any]]] = Handover(takers_first=True)
+        self._outcomes: Handover[list[Outcome[Any, Any]]] = Handover()
         self._unread: deque[Outcome[R, M]] = deque()
         self._only_counts = False
         self._exhausted = False

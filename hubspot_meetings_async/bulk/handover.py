@@ -18,15 +18,12 @@ T = TypeVar("T")
 class Handover(Generic[T]):
     """Any number of givers and takers, in the order in which they come.
 
-    What was given by somebody who is cancelled while he waits stays there to be taken. With `takers_first`, who gives
-    goes on when the taker has had a turn: it may block the loop, and the clock of the giver's next request must not run
-    meanwhile.
+    What was given by somebody who is cancelled while he waits stays there to be taken.
     """
 
-    __slots__ = ("_givers", "_offered", "_takers", "_takers_first")
+    __slots__ = ("_givers", "_offered", "_takers")
 
-    def __init__(self, *, takers_first: bool = False) -> None:
-        self._takers_first = takers_first
+    def __init__(self) -> None:
         self._offered: deque[tuple[T, asyncio.Future[None] | None]] = deque()
         self._takers: deque[asyncio.Future[None]] = deque()
         self._givers = 0
@@ -42,11 +39,13 @@ class Handover(Generic[T]):
             _wake(self._takers.popleft())
 
     async def give(self, item: T) -> None:
-        """Hand `item` over; returns when it is taken, and sooner where a taker waits for it."""
+        """Hand `item` over; returns when it is taken, and at once where a taker waits for it.
+
+        So a worker's next request leaves before its last outcomes are looked at: what their reader does goes on while
+        HubSpot works, and only if it blocks the loop for longer than that does the answer seem late.
+        """
         if self._wake_a_taker():
             self._offered.append((item, None))
-            if self._takers_first:
-                await asyncio.sleep(0)
             return
         taken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._offered.append((item, taken))

@@ -40,9 +40,9 @@ async def test_who_gives_to_a_waiting_taker_goes_on_and_the_next_one_waits() -> 
     await giving
 
 
-async def test_the_taker_has_its_turn_before_the_giver_goes_on() -> None:
-    """What it does may block the loop: whatever the giver begins next would seem to have taken all that time."""
-    desk: Handover[int] = Handover(takers_first=True)
+async def test_the_giver_goes_on_at_once_where_a_taker_waits() -> None:
+    """Its next request leaves first; what was given is taken in the next turn."""
+    desk: Handover[int] = Handover()
     desk.join()
     order: list[str] = []
 
@@ -55,7 +55,7 @@ async def test_the_taker_has_its_turn_before_the_giver_goes_on() -> None:
     await desk.give(1)
     order.append("given")
     await taking
-    assert order == ["taken", "given"]
+    assert order == ["given", "taken"]
 
 
 async def test_takers_are_told_the_end_when_the_last_giver_has_left_and_nothing_is_left() -> None:
