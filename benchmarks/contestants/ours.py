@@ -101,7 +101,7 @@ class Reports(_Ours):
 
 
 class Outcomes(_Ours):
-    """`async for outcome in run`, each with its meeting."""
+    """`async for outcome in run`, each with its meeting's id."""
 
     async def _settled(self, run: Run[Any, Any]) -> int:
         done = 0
